@@ -1,0 +1,15 @@
+#![doc = include_str!("../README.md")]
+
+pub mod app;
+pub mod books;
+pub mod checkpoint;
+pub mod cli;
+pub mod config;
+pub mod dead_letters;
+pub mod event;
+pub mod identity;
+pub mod metrics;
+pub mod sink;
+pub mod source;
+pub mod transform;
+pub mod unit_test;

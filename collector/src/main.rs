@@ -1,0 +1,2 @@
+//! The `collector` binary: parse, start, wait, stop.
+fn main() {}

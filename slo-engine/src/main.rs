@@ -1,0 +1,2 @@
+//! The `slo-engine` binary: parse, start, wait, stop.
+fn main() {}
