@@ -1,4 +1,14 @@
 #![doc = include_str!("../README.md")]
 
+pub mod budget;
+pub mod burn;
 pub mod counts;
+pub mod episode;
+pub mod low_traffic;
+pub mod objective;
+pub mod policy;
+pub mod ratio;
+pub mod series;
+pub mod silence;
 pub mod sketch;
+pub mod window;
