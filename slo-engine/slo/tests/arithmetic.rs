@@ -1,4 +1,5 @@
 //! Counts, minutes, windows, budgets and burn rates against a plain sum over the requests themselves.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use proptest::prelude::*;
 use slo::budget::{Budget, Slices};

@@ -1,4 +1,5 @@
 //! Alert episodes minute by minute: what is told, when, and what is not told twice.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use slo::counts::{Counts, MinuteId, Sli};
 use slo::episode::{Change, Episodes, Rules};

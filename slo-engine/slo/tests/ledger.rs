@@ -1,4 +1,5 @@
 //! The ledger as its readers see it: blocks come back as they were written, and no change to one goes unnoticed.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use proptest::prelude::*;
 use slo::counts::{Counts, MinuteId, Sli};
