@@ -9,6 +9,8 @@ mod restore;
 mod segment;
 mod spool;
 mod store;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 pub use key::{InvalidName, SegmentId, sha256_hex};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::key::{InvalidName, SegmentId};
+use crate::key::{InvalidName, SegmentId, sha256_hex};
 use crate::ranges::Ranges;
 use crate::record::StreamMeta;
 
@@ -90,12 +90,56 @@ impl Manifest {
         SegmentId::new(&self.collector, &self.epoch, self.sequence)
     }
 
-    /// The manifest as the bytes of its object; the same manifest always gives the same bytes.
+    /// The manifest as the bytes of its object, sealed; the same manifest always gives the same bytes.
     pub(crate) fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
         let mut json = serde_json::to_vec_pretty(self)?;
-        json.push(b'\n');
-        Ok(json)
+        json.truncate(json.len() - END.len());
+        Ok(seal(json))
     }
+
+    /// Reads what [`to_json`](Self::to_json) wrote.
+    pub(crate) fn parse(json: &[u8]) -> Result<Self, Unreadable> {
+        if !is_sealed(json) {
+            return Err(Unreadable::Damaged("its own checksum does not agree".to_owned()));
+        }
+        let damaged = |e: serde_json::Error| Unreadable::Damaged(e.to_string());
+        let Format { version } = serde_json::from_slice(json).map_err(damaged)?;
+        if version != VERSION {
+            return Err(Unreadable::Version(version));
+        }
+        serde_json::from_slice(json).map_err(damaged)
+    }
+}
+
+/// Ends a JSON object; before it stands the seal.
+const END: &[u8] = b"\n}";
+
+/// Why a manifest cannot be used.
+#[derive(Debug)]
+pub(crate) enum Unreadable {
+    /// A newer release wrote it.
+    Version(u32),
+    /// It is not what was written.
+    Damaged(String),
+}
+
+/// What every version of the format holds.
+#[derive(Deserialize)]
+struct Format {
+    version: u32,
+}
+
+/// Ends a JSON object, given without its closing bracket, with the checksum of all that stands before: a flipped digit in
+/// a range would otherwise pass for a manifest.
+pub(crate) fn seal(mut open: Vec<u8>) -> Vec<u8> {
+    let seal = format!(",\n  \"manifest_sha256\": \"{}\"\n}}\n", sha256_hex(&open));
+    open.extend_from_slice(seal.as_bytes());
+    open
+}
+
+fn is_sealed(json: &[u8]) -> bool {
+    let length = seal(Vec::new()).len();
+    json.len().checked_sub(length).is_some_and(|end| seal(json[..end].to_vec()) == json)
 }
 
 impl StreamPart {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::key::{DATA, InvalidName, MANIFEST, PREFIX, SegmentId};
-use crate::manifest::{Manifest, VERSION};
+use crate::manifest::{Manifest, Unreadable};
 use crate::ranges::Ranges;
 use crate::record::Record;
 use crate::segment;
@@ -119,13 +119,11 @@ impl<'a> Reader<'a> {
 
     async fn read(&self, key: &str) -> Result<Result<(Manifest, Vec<Record>), Corrupt>, ReadError> {
         let corrupt = |key: &str, reason: String| Ok(Err(Corrupt { key: key.to_owned(), reason }));
-        let manifest: Manifest = match serde_json::from_slice(&self.store.get(key).await?) {
+        let manifest = match Manifest::parse(&self.store.get(key).await?) {
             Ok(manifest) => manifest,
-            Err(e) => return corrupt(key, format!("not a manifest: {e}")),
+            Err(Unreadable::Damaged(reason)) => return corrupt(key, format!("not a manifest: {reason}")),
+            Err(Unreadable::Version(found)) => return Err(ReadError::Version { key: key.to_owned(), found }),
         };
-        if manifest.version > VERSION {
-            return Err(ReadError::Version { key: key.to_owned(), found: manifest.version });
-        }
         let named = manifest.id().is_ok_and(|id| id.manifest_key() == key && id.data_key() == manifest.key);
         if !named {
             return corrupt(key, "the manifest names another segment".to_owned());

@@ -34,7 +34,7 @@ pub struct Spool {
 pub struct Staged {
     id: SegmentId,
     manifest: Manifest,
-    data: PathBuf,
+    pub(crate) data: PathBuf,
 }
 
 /// What was found at start.

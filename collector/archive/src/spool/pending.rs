@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::{SpoolError, Staged};
 use crate::key::{DATA, MANIFEST, SegmentId, sha256_hex};
-use crate::manifest::{Manifest, VERSION};
+use crate::manifest::{Manifest, Unreadable};
 
 /// A staged segment that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,13 +120,13 @@ impl Pending {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Err("its manifest is gone".to_owned())),
             Err(cause) => return Err(self.failed("read", cause)),
         };
-        let manifest: Manifest = match serde_json::from_slice(&manifest) {
+        let manifest = match Manifest::parse(&manifest) {
             Ok(manifest) => manifest,
-            Err(e) => return Ok(Err(format!("its manifest cannot be read: {e}"))),
+            Err(Unreadable::Damaged(reason)) => {
+                return Ok(Err(format!("its manifest cannot be read: {reason}")));
+            }
+            Err(Unreadable::Version(found)) => return Err(SpoolError::Version { path, found }),
         };
-        if manifest.version != VERSION {
-            return Err(SpoolError::Version { path, found: manifest.version });
-        }
         let Some(id) =
             manifest.id().ok().filter(|id| id.sequence() == sequence && id.data_key() == manifest.key)
         else {
