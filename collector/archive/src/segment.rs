@@ -88,7 +88,8 @@ impl SegmentBuilder {
         Ok(())
     }
 
-    /// Says that `[start, end)` of the stream was read, though lines in it may have been filtered.
+    /// Says that `[start, end)` of the stream was read, though lines in it may have been filtered. Every line of it that
+    /// was not filtered must be in this segment: the position passes the range, and readers drop what repeats it.
     ///
     /// # Errors
     /// [`SegmentError::Range`] when `end < start`.

@@ -53,8 +53,13 @@ fn hostile_keys_write_nothing_anywhere() {
         assert!(matches!(put(&node.store, key, b"x"), Err(StoreError::Key { .. })), "{key:?}");
         assert!(matches!(poll(node.store.get(key)), Err(StoreError::Key { .. })), "{key:?}");
     }
-    assert!(matches!(put(&node.store, "link/x", b"x"), Err(StoreError::Io { .. })));
+    for key in ["link", "link/x", "link/sub/x"] {
+        let error = put(&node.store, key, b"x").unwrap_err();
+        assert!(error.to_string().contains("store/link is a symbolic link"), "{error}");
+    }
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+    fs::write(outside.join("secret"), b"x").unwrap();
+    assert!(matches!(poll(node.store.get("link/secret")), Err(StoreError::Io { .. })));
     assert_eq!(poll(node.store.list("")).unwrap(), Vec::<String>::new());
 }
 
