@@ -9,6 +9,8 @@ mod intent;
 mod notifier;
 mod outbox;
 mod policy;
+#[cfg(test)]
+mod tests;
 
 pub use alert::{Alert, Input, Severity};
 pub use dispatch::{Backoff, Dispatcher, DrainReport};
