@@ -3,6 +3,8 @@
 //! An event stays the bytes that were read until a transform needs its fields: a pipeline that only routes and ships
 //! never builds a tree of values.
 
+mod fields;
+
 use std::sync::Arc;
 
 use bytes::Bytes;

@@ -12,6 +12,7 @@ mod yaml;
 
 use std::path::Path;
 
+pub use close_match::close_match;
 pub use node::{Node, Value};
 pub use problem::{Problem, Problems};
 pub use table::Table;
