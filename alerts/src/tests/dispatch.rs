@@ -37,20 +37,31 @@ async fn drain(dispatcher: &Dispatcher<Arc<MemoryOutbox>>, times: usize) -> Vec<
 
 #[tokio::test]
 async fn a_message_is_sent_under_one_id_until_it_is_taken() {
-    let answers =
-        [SERVER_ERROR, Answer::Hang, Answer::Close, Answer::Status("429 x\r\nretry-after: 600\r\n", "")];
+    let answers = [SERVER_ERROR, Answer::Close, Answer::Status("429 x\r\nretry-after: 600\r\n", "")];
     let server = Server::start(answers).await;
     let intent = trigger("k", "pager", &[], at(0));
     let outbox = outbox([intent.clone()]);
     let drained = drain(&dispatcher(&outbox, &[("pager", &server)]), 100).await;
     assert_eq!(outbox.states(), ["trigger pager delivered"]);
     let ids: Vec<_> = server.requests().iter().map(|request| request.body["id"].clone()).collect();
-    assert_eq!(ids, vec![serde_json::json!(intent.id); 5]);
+    assert_eq!(ids, vec![serde_json::json!(intent.id); 4]);
     assert_eq!(
-        drained[4].duration_since(drained[3]),
+        drained[3].duration_since(drained[2]),
         SignedDuration::from_secs(600),
         "as the receiver asked"
     );
+}
+
+#[tokio::test]
+async fn a_receiver_that_took_the_message_but_never_answered_gets_it_again_under_its_id() {
+    let server = Server::start([Answer::Hang]).await;
+    let outbox = outbox([trigger("k", "pager", &[], at(0))]);
+    let notifiers = [("pager".into(), Notifier::Webhook(server.hasty_webhook()))].into_iter().collect();
+    let report = Dispatcher::new(Arc::clone(&outbox), Arc::new(notifiers)).drain_once(at(0)).await.unwrap();
+    assert_eq!((report.delivered, report.retried), (0, 1));
+    let report = dispatcher(&outbox, &[("pager", &server)]).drain_once(report.next.unwrap()).await.unwrap();
+    assert_eq!((report.delivered, report.next), (1, None));
+    assert_eq!(server.requests()[0].body, server.requests()[1].body);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use jiff::SignedDuration;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -49,10 +50,19 @@ impl Server {
         format!("http://{}/page", self.address)
     }
 
-    /// A webhook to here that waits 100 ms for an answer.
+    /// A webhook to here that waits so long for an answer that a busy machine changes nothing.
     pub(super) fn webhook(&self) -> Webhook {
-        let timeout = Some(jiff::SignedDuration::from_millis(100));
-        Webhook::build(WebhookConfig { url: Some(self.url()), timeout, ..WebhookConfig::default() }).unwrap()
+        self.webhook_waiting(SignedDuration::from_secs(60))
+    }
+
+    /// A webhook to here for answers that never come.
+    pub(super) fn hasty_webhook(&self) -> Webhook {
+        self.webhook_waiting(SignedDuration::from_millis(100))
+    }
+
+    fn webhook_waiting(&self, timeout: SignedDuration) -> Webhook {
+        let (url, timeout) = (Some(self.url()), Some(timeout));
+        Webhook::build(WebhookConfig { url, timeout, ..WebhookConfig::default() }).unwrap()
     }
 
     pub(super) fn requests(&self) -> Vec<Request> {

@@ -50,7 +50,8 @@ async fn a_retry_after_is_read_as_seconds_and_as_a_date() {
 
 #[tokio::test]
 async fn no_answer_and_a_lost_answer_are_tried_again() {
-    check(send(Answer::Hang).await, Err(("retry", None)));
+    let silent = Server::start([Answer::Hang]).await;
+    check(silent.hasty_webhook().send(&trigger("k", "pager", &[], at(0)), at(0)).await, Err(("retry", None)));
     check(send(Answer::Close).await, Err(("retry", None)));
     let nobody = Server::start([]).await.webhook();
     check(nobody.send(&trigger("k", "pager", &[], at(0)), at(0)).await, Err(("retry", None)));
