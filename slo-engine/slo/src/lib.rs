@@ -7,6 +7,7 @@ pub mod episode;
 pub mod ledger;
 pub mod low_traffic;
 pub mod objective;
+pub mod openslo;
 pub mod policy;
 pub mod ratio;
 pub mod series;

@@ -68,14 +68,19 @@ pub struct SloSpec {
 impl Objective {
     /// Reads a percentage with at most 6 decimals, strictly between 0 and 100: `"99.9"`, `"95"`.
     pub fn parse(percent: &str) -> Result<Self, ObjectiveError> {
-        let value = Ratio::parse_decimal(percent)?;
-        if value <= Ratio::ZERO || value >= Ratio::from(100) {
-            return Err(ObjectiveError::Range(percent.to_owned()));
+        Self::of_percent(Ratio::parse_decimal(percent)?)
+    }
+
+    /// The same from a percentage that was already read.
+    pub fn of_percent(percent: Ratio) -> Result<Self, ObjectiveError> {
+        let text = || percent.to_decimal(2 * MAX_DECIMALS);
+        if percent <= Ratio::ZERO || percent >= Ratio::from(100) {
+            return Err(ObjectiveError::Range(text()));
         }
-        if value.den() > 10_i128.pow(MAX_DECIMALS as u32) {
-            return Err(ObjectiveError::Decimals(percent.to_owned()));
+        if (percent * Ratio::from(10_u64.pow(MAX_DECIMALS as u32))).den() != 1 {
+            return Err(ObjectiveError::Decimals(text()));
         }
-        Ok(Self { target: value / Ratio::from(100) })
+        Ok(Self { target: percent / Ratio::from(100) })
     }
 
     /// The share that must be good: 999/1000.
