@@ -92,6 +92,18 @@ fn a_latency_slo_by_slices_of_a_calendar_month_refers_to_its_sli() {
 }
 
 #[test]
+fn the_document_of_the_readme_is_read() {
+    let (_, rest) = include_str!("../README.md").split_once("```yaml\n").unwrap();
+    let [slo] = &read(rest.split_once("```").unwrap().0).unwrap()[..] else { panic!("one SLO") };
+    let want = SloSpec {
+        objective: Objective::parse("99").unwrap(),
+        threshold_us: Some(250_000),
+        ..SloSpec::default_of(Sli::Latency)
+    };
+    assert_eq!((slo.service.as_str(), &slo.spec), ("shop/cart", &want));
+}
+
+#[test]
 fn an_sli_may_stand_in_another_file() {
     let (slo, sli) = LATENCY.rsplit_once("---\n").unwrap();
     let got = parse(&[("slo.yaml", slo), ("sli.yaml", sli)], &DEFAULT_EDGES_US, &|_| None);
