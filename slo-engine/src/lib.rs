@@ -1,1 +1,19 @@
 #![doc = include_str!("../README.md")]
+
+pub mod api;
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod counts;
+pub mod discovery;
+pub mod engine;
+pub mod evaluator;
+pub mod figures;
+pub mod metrics;
+pub mod overview;
+pub mod page;
+pub mod reports;
+pub mod specs;
+pub mod store;
+pub mod table;
+pub mod up;

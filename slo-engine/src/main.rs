@@ -1,2 +1,8 @@
 //! The `slo-engine` binary: parse, start, wait, stop.
-fn main() {}
+
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    slo_engine::cli::main().await
+}

@@ -1,0 +1,156 @@
+//! The engine as a process: store, engine, API, dispatcher and clock, started and stopped together. The only place of
+//! this crate that spawns.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use alerts::{Dispatcher, Notifiers};
+use anyhow::Context;
+use prometheus::Registry;
+use telemetry::{Readiness, Stop, Stopper};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::api::{self, Api};
+use crate::cli::Failure;
+use crate::config::Config;
+use crate::engine::{Clock, Engine, Parts};
+use crate::metrics::Metrics;
+use crate::store::Store;
+
+/// How often burn rates are judged by the wall clock.
+const TICK: Duration = Duration::from_secs(10);
+
+/// A running engine.
+#[derive(Debug)]
+pub struct App {
+    /// The engine, for whoever runs it in process.
+    pub engine: Arc<Engine>,
+    /// Sends what the engine decides.
+    pub dispatcher: Arc<Dispatcher<Store>>,
+    addr: Option<SocketAddr>,
+    stopper: Stopper,
+    stop: Stop,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl App {
+    /// Starts the engine by the wall clock: listens, judges every 10 s, sends.
+    pub async fn start(config: Config, registry: Registry) -> anyhow::Result<Self> {
+        let listen = config.listen;
+        let token = config.token.clone();
+        let mut app = Self::open(config, Clock::Wall, &registry).await?;
+        app.listen(listen, token, registry).await?;
+        app.run_dispatcher();
+        app.run_clock();
+        Ok(app)
+    }
+
+    /// Opens the state, and starts nothing: for `up`, which owns the clock, and for reports.
+    pub async fn open(config: Config, clock: Clock, registry: &Registry) -> anyhow::Result<Self> {
+        let dir = &config.data_dir;
+        std::fs::create_dir_all(dir)
+            .with_context(|| format!("cannot make the data directory {}", dir.display()))?;
+        let path = dir.join("engine.db");
+        let store = Store::open(&path).await.with_context(|| format!("cannot open {}", path.display()))?;
+        let parts = Parts {
+            store,
+            specs: config.specs,
+            services: config.services,
+            policies: config.policies,
+            clock,
+            metrics: Metrics::new(registry)?,
+        };
+        let engine = Arc::new(Engine::open(parts).await?);
+        let notifiers: Arc<Notifiers> = Arc::new(config.notifiers);
+        let dispatcher = Arc::new(Dispatcher::new(engine.store(), notifiers));
+        let (stopper, stop) = telemetry::stopper();
+        Ok(Self { engine, dispatcher, addr: None, stopper, stop, tasks: Vec::new() })
+    }
+
+    /// Serves the API and the page. Port 0 takes a free one.
+    pub async fn listen(
+        &mut self,
+        address: SocketAddr,
+        token: Option<Arc<str>>,
+        registry: Registry,
+    ) -> anyhow::Result<()> {
+        let listener = TcpListener::bind(address).await.with_context(|| {
+            format!("cannot listen on {address}: choose another address with `listen` (or --listen of `up`)")
+        })?;
+        self.addr = Some(listener.local_addr()?);
+        let api = api::router(Api { engine: self.engine.clone(), token });
+        let router = api.merge(telemetry::router(registry, Readiness::default()));
+        let stop = self.stop.clone();
+        self.tasks.push(tokio::spawn(async move {
+            let stopped = async move { stop.wait().await };
+            if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
+                tracing::error!(%error, "the API ended");
+            }
+        }));
+        Ok(())
+    }
+
+    /// Where the API listens.
+    pub fn addr(&self) -> Option<SocketAddr> {
+        self.addr
+    }
+
+    /// Stops listening, judging and sending; what is in flight is settled first.
+    pub async fn stop(self) {
+        self.stopper.stop();
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a part of the engine ended badly");
+            }
+        }
+        self.engine.store().close().await;
+    }
+
+    fn run_dispatcher(&mut self) {
+        let (dispatcher, stop) = (self.dispatcher.clone(), self.stop.clone());
+        let wake = self.engine.wake.clone();
+        self.tasks.push(tokio::spawn(async move { dispatcher.run(&wake, stop.wait()).await }));
+    }
+
+    fn run_clock(&mut self) {
+        let (engine, stop) = (self.engine.clone(), self.stop.clone());
+        self.tasks.push(tokio::spawn(async move {
+            let mut interval = tokio::time::interval(TICK);
+            loop {
+                tokio::select! {
+                    () = stop.wait() => return,
+                    _ = interval.tick() => {}
+                }
+                if let Err(error) = engine.tick(now()).await {
+                    // Memory may be ahead of the store now; Kubernetes starts the process anew from what is committed.
+                    tracing::error!(%error, "cannot commit a tick; the engine ends and must be started again");
+                    std::process::exit(1);
+                }
+            }
+        }));
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the driver of the wall clock")]
+fn now() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}
+
+/// `slo-engine serve`: runs until SIGTERM or SIGINT.
+pub(crate) async fn main(path: &Path) -> Result<(), Failure> {
+    telemetry::init(telemetry::Format::Json)?;
+    let env = |name: &str| std::env::var(name).ok();
+    let config = Config::load(path, &env).map_err(|problems| Failure::Config(problems.to_string()))?;
+    let signals = telemetry::signals()?;
+    let app = App::start(config, Registry::new()).await?;
+    if let Some(addr) = app.addr() {
+        tracing::info!(%addr, "serving");
+    }
+    let signal = signals.await;
+    tracing::info!(signal, "stopping");
+    app.stop().await;
+    Ok(())
+}

@@ -1,0 +1,209 @@
+//! The engine's configuration: raw keys become proven values, all mistakes are told at once with file and line.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use alerts::{ChannelName, ConfigError, NotifierConfig, Notifiers, Policies, PoliciesConfig};
+use serde::de::DeserializeOwned;
+use settings::{Node, Problem, Problems, Syntax, Table, Value};
+use slo::counts::DEFAULT_EDGES_US;
+
+use crate::discovery::Service;
+use crate::specs::Specs;
+
+/// Looks up an environment variable.
+type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Proven configuration.
+#[derive(Debug)]
+pub struct Config {
+    /// Address of the API and the page.
+    pub listen: SocketAddr,
+    /// Where the state lies.
+    pub data_dir: PathBuf,
+    /// Bearer token that writers must show.
+    pub token: Option<Arc<str>>,
+    /// Which SLOs services have.
+    pub specs: Specs,
+    /// (namespace, name) of services that are known from the start.
+    pub services: BTreeSet<(String, String)>,
+    /// Ways to reach someone.
+    pub notifiers: Notifiers,
+    /// Whom to tell, in which order.
+    pub policies: Policies,
+}
+
+impl Config {
+    /// Reads and proves a configuration file.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each with file and line.
+    pub fn load(path: &Path, env: Env<'_>) -> Result<Self, Problems> {
+        let problems = Problems::default();
+        let root = settings::load_with(path, env, &problems);
+        Self::settle(root, problems, env)
+    }
+
+    /// Proves the text of a configuration; `file` is its name in problems.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each with file and line.
+    pub fn parse(file: &str, text: &str, syntax: Syntax, env: Env<'_>) -> Result<Self, Problems> {
+        let problems = Problems::default();
+        let root = settings::parse_with(file, text, syntax, env, &problems);
+        Self::settle(root, problems, env)
+    }
+
+    fn settle(root: Option<Node>, problems: Problems, env: Env<'_>) -> Result<Self, Problems> {
+        let proven = root.and_then(|root| Self::prove(&root, &problems, env));
+        match proven {
+            Some(config) if problems.is_empty() => Ok(config),
+            _ => Err(problems),
+        }
+    }
+
+    fn prove(root: &Node, problems: &Problems, env: Env<'_>) -> Option<Self> {
+        let mut table = Table::new(root, problems);
+        let listen = address(&mut table);
+        let data_dir = PathBuf::from(table.required_string("data_dir"));
+        let token = table.table("counts").map(|mut counts| {
+            let token = counts.secret("token");
+            counts.finish();
+            token
+        });
+        let services = services(&mut table);
+        let specs = specs(&mut table, env);
+        let notifiers = notifiers(&mut table);
+        let policies = notifiers.as_ref().and_then(|notifiers| policies(&mut table, notifiers));
+        table.node("escalation");
+        table.finish();
+        Some(Self {
+            listen: listen?,
+            data_dir,
+            token: token.flatten().map(Arc::from),
+            specs,
+            services,
+            notifiers: notifiers?,
+            policies: policies?,
+        })
+    }
+}
+
+fn address(table: &mut Table<'_>) -> Option<SocketAddr> {
+    let text = table.string_or("listen", "127.0.0.1:8080");
+    let parsed = text.parse();
+    if parsed.is_err() {
+        table.problem(
+            "listen",
+            format!("{text:?} is not an address; write an address and a port, like 0.0.0.0:8080"),
+        );
+    }
+    parsed.ok()
+}
+
+fn services(table: &mut Table<'_>) -> BTreeSet<(String, String)> {
+    let mut services = BTreeSet::new();
+    for text in table.strings("services") {
+        match text.split_once('/') {
+            Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => {
+                services.insert((namespace.to_owned(), name.to_owned()));
+            }
+            _ => table.problem("services", format!("{text:?} is not namespace/name")),
+        }
+    }
+    services
+}
+
+/// OpenSLO documents: exceptions to the default SLOs.
+fn specs(table: &mut Table<'_>, env: Env<'_>) -> Specs {
+    let mut files: Vec<(String, String)> = Vec::new();
+    for file in table.strings("slos") {
+        match std::fs::read_to_string(&file) {
+            Ok(text) => files.push((file, text)),
+            Err(cause) => table.problem("slos", format!("cannot read {file}: {cause}")),
+        }
+    }
+    let texts: Vec<(&str, &str)> = files.iter().map(|(file, text)| (file.as_str(), text.as_str())).collect();
+    match slo::openslo::parse(&texts, &DEFAULT_EDGES_US, env) {
+        Ok(found) => Specs::new(found.into_iter().map(|slo| (Service::parse(&slo.service), slo.spec))),
+        Err(wrong) => {
+            wrong.into_vec().into_iter().for_each(|problem| table.problems().push(problem));
+            Specs::default()
+        }
+    }
+}
+
+/// Without any, pages go to the engine's own log, so that nothing that would page is unseen.
+fn notifiers(table: &mut Table<'_>) -> Option<Notifiers> {
+    let problems = table.problems();
+    let node = table.node("notifiers");
+    let entries = node.map(Node::entries).unwrap_or_default();
+    let mut configs: BTreeMap<ChannelName, NotifierConfig> = BTreeMap::new();
+    for (name, node) in entries {
+        configs.insert(ChannelName(name.clone()), decode(node, problems)?);
+    }
+    if configs.is_empty() {
+        let log = serde_json::json!({"type": "log"});
+        configs.insert(ChannelName("log".to_owned()), serde_json::from_value(log).ok()?);
+    }
+    Notifiers::build(configs).map_err(|errors| place(errors, node, problems)).ok()
+}
+
+fn policies(table: &mut Table<'_>, notifiers: &Notifiers) -> Option<Policies> {
+    let problems = table.problems();
+    let node = table.node("escalation");
+    let raw: PoliciesConfig = match node {
+        Some(node) => decode(node, problems)?,
+        None => PoliciesConfig::default(),
+    };
+    raw.prove(&notifiers.channels()).map_err(|errors| place(errors, node, problems)).ok()
+}
+
+/// Errors of another crate name a path below `node`; the nearest node on that path gives the line.
+fn place(errors: Vec<ConfigError>, node: Option<&Node>, problems: &Problems) {
+    for error in errors {
+        let Some(root) = node else {
+            problems.push(Problem::new("the defaults", 0, &error.path, error.message));
+            continue;
+        };
+        let nearest = nearest(root, &error.path);
+        let path = format!("{}.{}", root.path, error.path);
+        problems.push(Problem::new(&nearest.file, nearest.line, &path, error.message));
+    }
+}
+
+fn nearest<'a>(root: &'a Node, path: &str) -> &'a Node {
+    let mut at = root;
+    for step in path.split(['.', '[', ']']).filter(|step| !step.is_empty()) {
+        let next = match &at.value {
+            Value::Map(_) => at.get(step),
+            Value::List(items) => step.parse::<usize>().ok().and_then(|index| items.get(index)),
+            _ => None,
+        };
+        match next {
+            Some(node) => at = node,
+            None => break,
+        }
+    }
+    at
+}
+
+fn decode<T: DeserializeOwned>(node: &Node, problems: &Problems) -> Option<T> {
+    serde_json::from_value(json(node))
+        .map_err(|error| problems.push(Problem::at(node, error.to_string())))
+        .ok()
+}
+
+fn json(node: &Node) -> serde_json::Value {
+    match &node.value {
+        Value::Null => serde_json::Value::Null,
+        Value::Bool(value) => (*value).into(),
+        Value::Int(value) => (*value).into(),
+        Value::Float(value) => (*value).into(),
+        Value::String(text) => text.clone().into(),
+        Value::List(items) => items.iter().map(json).collect(),
+        Value::Map(entries) => entries.iter().map(|(key, node)| (key.clone(), json(node))).collect(),
+    }
+}

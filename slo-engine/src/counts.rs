@@ -1,0 +1,170 @@
+//! The counts in memory: minutes by service, source and SLI, and how far each collector has read. Rebuilt from the
+//! store at start, and whenever something is learned that changes which service a row belongs to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use slo::counts::{CountRow, Counts as Sum, MinuteId, Origin, Sli};
+use slo::objective::slow_requests;
+use slo::series::{Minute, Series};
+use slo::sketch::Sketch;
+
+use crate::discovery::{Known, Service};
+use crate::specs::Specs;
+
+/// Minutes after which a collector that says nothing is no longer expected: its node is gone for good.
+const FORGET_AFTER_MINUTES: i64 = 24 * 60;
+
+/// Everything that is counted.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// What is known of services.
+    pub known: Known,
+    services: BTreeMap<Service, BTreeMap<Origin, Source>>,
+    /// Up to which minute (exclusive) each collector has read.
+    read_to: BTreeMap<String, MinuteId>,
+}
+
+/// What one kind of log says of a service.
+#[derive(Debug, Default)]
+pub struct Source {
+    slis: BTreeMap<Sli, Series>,
+    sketches: BTreeMap<i64, Sketch>,
+    collectors: BTreeSet<String>,
+    /// Minutes in which byte ranges cut through each other.
+    torn: BTreeSet<MinuteId>,
+    /// Before this minute every state is final until a row changes it.
+    settled: Option<MinuteId>,
+}
+
+impl Counts {
+    /// Adds a row that is news.
+    pub fn add(&mut self, row: &CountRow, collector: &str, edges_us: &[u64], specs: &Specs, torn: bool) {
+        let service = self.known.resolve(&row.key.service);
+        let threshold = specs.threshold_us(&service);
+        let source = self.services.entry(service).or_default().entry(row.key.origin).or_default();
+        source.add(row, edges_us, threshold);
+        source.collectors.insert(collector.to_owned());
+        if torn {
+            source.torn.insert(row.key.minute);
+        }
+    }
+
+    /// A collector has read everything that ended before `minute`.
+    pub fn read(&mut self, collector: &str, minute: MinuteId) {
+        let known = self.read_to.entry(collector.to_owned()).or_insert(minute);
+        *known = (*known).max(minute);
+    }
+
+    /// Gives every minute before `now` (exclusive) its state: read where every expected collector has passed it, else
+    /// partial or unmeasured.
+    pub fn settle(&mut self, now: MinuteId) {
+        for source in self.services.values_mut().flat_map(BTreeMap::values_mut) {
+            source.settle(&self.read_to, now);
+        }
+    }
+
+    /// Services, each with the source that its SLOs are counted from: the ingress where it routes to the service, else
+    /// the application's own log; never both.
+    pub fn services(&self) -> impl Iterator<Item = (&Service, Origin, &Source)> {
+        self.services.iter().filter_map(|(service, sources)| {
+            sources.first_key_value().map(|(origin, source)| (service, *origin, source))
+        })
+    }
+
+    /// One service's source.
+    pub fn service(&self, service: &Service) -> Option<(Origin, &Source)> {
+        self.services.get(service)?.first_key_value().map(|(origin, source)| (*origin, source))
+    }
+
+    /// The first minute that has a count.
+    pub fn first(&self) -> Option<MinuteId> {
+        let series =
+            self.services.values().flat_map(BTreeMap::values).flat_map(|source| source.slis.values());
+        series.filter_map(Series::first).min()
+    }
+
+    /// Collectors that are expected at `now`, each with the minute (exclusive) up to which it has read.
+    pub fn collectors(&self, now: MinuteId) -> impl Iterator<Item = (&str, MinuteId)> {
+        let known = self.read_to.iter().map(|(collector, minute)| (collector.as_str(), *minute));
+        known.filter(move |(_, minute)| minute.plus(FORGET_AFTER_MINUTES) >= now)
+    }
+
+    /// The first minute from `from` on that is not idle for some service.
+    pub fn next_busy(&self, from: MinuteId) -> Option<MinuteId> {
+        let series =
+            self.services.values().flat_map(BTreeMap::values).flat_map(|source| source.slis.values());
+        series.filter_map(|series| series.busy(from, series.end()?).next().map(|(minute, _)| minute)).min()
+    }
+
+    /// Up to which minute (exclusive) the furthest collector has read.
+    pub fn read_to(&self) -> Option<MinuteId> {
+        self.read_to.values().max().copied()
+    }
+}
+
+impl Source {
+    /// Minutes of an SLI; nothing where the log has none (a format without durations).
+    pub fn series(&self, sli: Sli) -> Option<&Series> {
+        self.slis.get(&sli)
+    }
+
+    /// Latencies of `[from, to)`, by whole hours; for display.
+    pub fn sketch(&self, from: MinuteId, to: MinuteId) -> Sketch {
+        let mut sum = Sketch::default();
+        for (_, sketch) in self.sketches.range(from.0.div_euclid(60)..=(to.0 - 1).div_euclid(60)) {
+            sum.merge(sketch);
+        }
+        sum
+    }
+
+    fn add(&mut self, row: &CountRow, edges_us: &[u64], threshold_us: u64) {
+        let mut counts = row.counts;
+        if row.key.sli == Sli::Latency {
+            counts.bad = slow_requests(edges_us, &row.ladder, threshold_us).unwrap_or(counts.bad);
+            self.sketches.entry(row.key.minute.0.div_euclid(60)).or_default().merge(&row.sketch);
+        }
+        let series = self.slis.entry(row.key.sli).or_default();
+        let mut sum = series.get(row.key.minute).map_or(Sum::default(), Minute::counts);
+        sum += counts;
+        series.set(row.key.minute, Minute::Read(sum));
+        self.settled = self.settled.map(|settled| settled.min(row.key.minute));
+    }
+
+    fn settle(&mut self, read_to: &BTreeMap<String, MinuteId>, now: MinuteId) {
+        let expected = self.collectors.iter().map(|collector| read_to.get(collector).copied());
+        let expected: Vec<MinuteId> = expected
+            .map(|minute| minute.unwrap_or(MinuteId(i64::MIN)))
+            .filter(|minute| minute.plus(FORGET_AFTER_MINUTES) >= now)
+            .collect();
+        let passed = expected.iter().min().copied().unwrap_or(now).min(now);
+        let furthest = expected.iter().max().copied().unwrap_or(now);
+        for series in self.slis.values_mut() {
+            let Some(first) = series.first() else { continue };
+            let from = self.settled.unwrap_or(first).max(first);
+            mark_read(series, from, passed, &self.torn);
+            for minute in (passed.0.max(first.0)..now.0).map(MinuteId) {
+                series.set(minute, missing(series.get(minute), minute < furthest));
+            }
+        }
+        self.settled = Some(passed);
+    }
+}
+
+/// Minutes of `[from, to)` were read, but for those in which byte ranges cut through each other.
+fn mark_read(series: &mut Series, from: MinuteId, to: MinuteId, torn: &BTreeSet<MinuteId>) {
+    series.read_until(to);
+    let states: Vec<(MinuteId, Minute)> = series.busy(from, to).collect();
+    for (id, minute) in states {
+        let counts = minute.counts();
+        let state = if torn.contains(&id) { Minute::Partial(counts) } else { Minute::Read(counts) };
+        if state != minute {
+            series.set(id, state);
+        }
+    }
+}
+
+/// A minute that some expected collector has not passed: what was read of it counts, the rest is missing.
+fn missing(known: Option<Minute>, some_passed: bool) -> Minute {
+    let counts = known.map_or(Sum::default(), Minute::counts);
+    if some_passed || counts != Sum::default() { Minute::Partial(counts) } else { Minute::Unmeasured }
+}

@@ -1,0 +1,410 @@
+//! The one writer: takes rows, judges instants, and commits what it decides in one transaction.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use alerts::{Command, Escalations, IncidentId, Input, Policies};
+use jiff::Timestamp;
+use slo::counts::{CountsReply, CountsRequest, DEFAULT_EDGES_US, MinuteId, Sli};
+use tokio::sync::{Mutex, MutexGuard, Notify};
+
+use crate::counts::Counts;
+use crate::discovery::Service;
+use crate::evaluator::{AllEpisodes, absences, is_absence, judge};
+use crate::figures::{self, Figures};
+use crate::metrics::Metrics;
+use crate::overview::{AlertView, Detail, IncidentView, NoticeView, Overview};
+use crate::page::PageModel;
+use crate::specs::Specs;
+use crate::store::{self, Store, StoreError, Transaction, alerts as store_alerts, counts as store_counts};
+
+mod ingest;
+mod ledger;
+#[cfg(test)]
+mod tests;
+
+/// How many minutes of event time are judged before the state is committed even when nothing happened.
+const CHECKPOINT_MINUTES: i64 = 1000;
+
+/// No verdict looks further back: a week for silence, and a day to spare.
+const LOOK_BACK_MINUTES: i64 = 8 * 24 * 60;
+
+/// Which time the engine lives in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// The wall clock: the open minute is judged with those before it, again and again.
+    Wall,
+    /// The time of the events: minutes are judged at their end, each once, when everything that there is was read.
+    Event,
+}
+
+/// What the engine is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Its state.
+    pub store: Store,
+    /// Which SLOs services have.
+    pub specs: Specs,
+    /// Services that are known by name from the start.
+    pub services: BTreeSet<(String, String)>,
+    /// Whom to tell.
+    pub policies: Policies,
+    /// Which time it lives in.
+    pub clock: Clock,
+    /// Its metrics.
+    pub metrics: Metrics,
+}
+
+/// The engine.
+#[derive(Debug)]
+pub struct Engine {
+    store: Store,
+    specs: Specs,
+    services: BTreeSet<(String, String)>,
+    clock: Clock,
+    metrics: Metrics,
+    state: Mutex<State>,
+    /// Notified after each commit that may have put something into the outbox.
+    pub wake: Arc<Notify>,
+}
+
+#[derive(Debug)]
+struct State {
+    counts: Counts,
+    /// The counts in memory are behind the store and must be made anew before they are used.
+    stale: bool,
+    /// Up to which minute (exclusive) was judged.
+    judged_to: Option<MinuteId>,
+    episodes: AllEpisodes,
+    escalations: Escalations,
+    /// What the escalation machine commanded and is not committed yet.
+    commands: Vec<Command>,
+}
+
+/// Why the engine refused.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The rows break the contract.
+    #[error("count rows refused, nothing was counted: {0}")]
+    BadRows(String),
+    /// There is no such open incident.
+    #[error("there is no open incident {0:?}: GET /v1/incidents lists them")]
+    NoIncident(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Engine {
+    /// Starts from what the store holds.
+    pub async fn open(parts: Parts) -> Result<Self, EngineError> {
+        let Parts { store, specs, services, policies, clock, metrics } = parts;
+        let mut tx = store.begin().await?;
+        let judged_to =
+            store::meta(&mut tx, "judged_to").await?.and_then(|text| text.parse().ok()).map(MinuteId);
+        let episodes = store_alerts::episodes(&mut tx).await?;
+        let incidents = store_alerts::incidents(&mut tx).await?;
+        drop(tx);
+        let state = State {
+            counts: Counts::default(),
+            stale: true,
+            judged_to,
+            episodes: episodes.into_iter().map(|(service, sli, state)| ((service, sli), state)).collect(),
+            escalations: Escalations::restore(policies, incidents),
+            commands: Vec::new(),
+        };
+        let wake = Arc::new(Notify::new());
+        Ok(Self { store, specs, services, clock, metrics, state: Mutex::new(state), wake })
+    }
+
+    /// Takes rows; when it returns, they are committed.
+    pub async fn ingest(&self, request: CountsRequest) -> Result<CountsReply, EngineError> {
+        ingest::check(&request).map_err(EngineError::BadRows)?;
+        let mut state = self.state.lock().await;
+        let mut tx = self.store.begin().await?;
+        let read_before = store_counts::watermark(&mut tx, &request.collector).await?;
+        let ingested = store_counts::ingest(&mut tx, &request).await?;
+        ledger::amend(&mut tx, ingest::touched(&request, &ingested, read_before)).await?;
+        let all = store_counts::positions(&mut tx, &request.collector).await?;
+        store::commit(tx).await?;
+        self.metrics.rows_received(&request, ingested.added.len());
+        state.take(&request, &ingested, &self.specs, self.clock);
+        let asked = request.streams.iter().filter_map(|report| all.get_key_value(&report.stream));
+        let positions = asked.map(|(stream, position)| (stream.clone(), *position)).collect();
+        Ok(CountsReply { positions, edges_us: DEFAULT_EDGES_US.to_vec(), version: 1 })
+    }
+
+    /// For each stream of `collector`, the offset below which everything is counted.
+    pub async fn positions(&self, collector: &str) -> Result<BTreeMap<String, u64>, EngineError> {
+        let mut tx = self.store.begin().await?;
+        Ok(store_counts::positions(&mut tx, collector).await?)
+    }
+
+    /// Judges `now`, by the wall clock.
+    pub async fn tick(&self, now: Timestamp) -> Result<(), EngineError> {
+        let mut state = self.fresh_state().await?;
+        let at = MinuteId::of_timestamp(now).plus(1);
+        state.counts.settle(at);
+        let changed = state.judge(&self.specs, at, now, true);
+        state.watch_absences(at, now);
+        state.escalations.handle_timeout(now);
+        state.judged_to = Some(at);
+        self.commit(&mut state, &changed).await?;
+        self.observe(&state);
+        Ok(())
+    }
+
+    /// Judges, in event time, every minute that has not been judged and that every collector has read; returns the
+    /// instant that the clock has come to.
+    pub async fn catch_up(&self) -> Result<Option<Timestamp>, EngineError> {
+        let mut state = self.fresh_state().await?;
+        let Some((first, target)) = state.counts.first().zip(state.counts.read_to()) else { return Ok(None) };
+        state.counts.settle(target);
+        let mut at = state.judged_to.map_or(first, |judged| judged.max(first)).plus(1);
+        let mut unsaved = 0;
+        while at <= target {
+            let changed = state.judge_minute_end(&self.specs, at);
+            state.judged_to = Some(at);
+            unsaved += 1;
+            if state.has_news(&changed) || unsaved == CHECKPOINT_MINUTES || at == target {
+                self.commit(&mut state, &changed).await?;
+                unsaved = 0;
+            }
+            at = state.next_minute(at, target);
+        }
+        self.observe(&state);
+        Ok(Some(target.start()))
+    }
+
+    /// Someone takes an incident: escalation stops.
+    pub async fn acknowledge(&self, id: &str, by: &str, now: Timestamp) -> Result<(), EngineError> {
+        self.decide(id, now, |incident| Input::Acknowledge { incident, by: by.to_owned() }).await
+    }
+
+    /// Someone closes an incident.
+    pub async fn resolve(&self, id: &str, by: &str, now: Timestamp) -> Result<(), EngineError> {
+        self.decide(id, now, |incident| Input::ResolveByHand { incident, by: by.to_owned() }).await
+    }
+
+    /// Every service with its budgets, every alert, and the books of the input.
+    pub async fn overview(&self) -> Result<Overview, EngineError> {
+        Ok(self.page_model().await?.overview)
+    }
+
+    /// Every SLO with its charts.
+    pub async fn details(&self) -> Result<Vec<Detail>, EngineError> {
+        Ok(self.page_model().await?.details)
+    }
+
+    /// Incidents, newest first.
+    pub async fn incidents(&self) -> Result<Vec<IncidentView>, EngineError> {
+        let mut tx = self.store.begin().await?;
+        let incidents = store_alerts::incidents(&mut tx).await?;
+        let notices = store_alerts::notices(&mut tx).await?;
+        let view = |incident: &alerts::Incident| incident_view(incident, &notices);
+        Ok(incidents.iter().rev().map(view).collect())
+    }
+
+    /// Everything that the page shows.
+    pub async fn page_model(&self) -> Result<PageModel, EngineError> {
+        let incidents = self.incidents().await?;
+        let mut state = self.fresh_state().await?;
+        let mut tx = self.store.begin().await?;
+        let tally = store_counts::tally(&mut tx).await?;
+        drop(tx);
+        let now = state.judged_to.or(state.counts.read_to()).unwrap_or_default();
+        state.counts.settle(now);
+        let firing = state.firing();
+        let figures = Figures { counts: &state.counts, specs: &self.specs, now, firing: &firing };
+        let overview = Overview {
+            window: figures.window(),
+            services: figures.services(),
+            alerts: incidents.iter().rev().map(|incident| incident.alert.clone()).collect(),
+            input: figures::input(&tally),
+        };
+        Ok(PageModel { overview, details: figures.details(), incidents })
+    }
+
+    /// Runs `show` over the settled figures.
+    pub async fn with_figures<T>(&self, show: impl FnOnce(&Figures<'_>) -> T) -> Result<T, EngineError> {
+        let mut state = self.fresh_state().await?;
+        let now = state.judged_to.or(state.counts.read_to()).unwrap_or_default();
+        state.counts.settle(now);
+        let firing = state.firing();
+        Ok(show(&Figures { counts: &state.counts, specs: &self.specs, now, firing: &firing }))
+    }
+
+    /// The store, for the dispatcher.
+    pub fn store(&self) -> Store {
+        self.store.clone()
+    }
+
+    async fn decide(
+        &self,
+        id: &str,
+        now: Timestamp,
+        input: impl FnOnce(IncidentId) -> Input,
+    ) -> Result<(), EngineError> {
+        let mut state = self.fresh_state().await?;
+        let incident = IncidentId(id.to_owned());
+        if state.escalations.incident(&incident).is_none() {
+            return Err(EngineError::NoIncident(id.to_owned()));
+        }
+        let now = self.now_or(state.judged_to, now);
+        state.escalations.handle(input(incident), now);
+        self.commit(&mut state, &BTreeSet::new()).await
+    }
+
+    /// In event time "now" is where the clock has come to.
+    fn now_or(&self, judged_to: Option<MinuteId>, wall: Timestamp) -> Timestamp {
+        match (self.clock, judged_to) {
+            (Clock::Event, Some(minute)) => minute.start(),
+            _ => wall,
+        }
+    }
+
+    /// The state with its counts in step with the store.
+    async fn fresh_state(&self) -> Result<MutexGuard<'_, State>, EngineError> {
+        let mut state = self.state.lock().await;
+        if state.stale {
+            let mut tx = self.store.begin().await?;
+            state.counts = ingest::load(&mut tx, &self.specs, &self.services, self.clock).await?;
+            state.stale = false;
+        }
+        Ok(state)
+    }
+
+    /// One transaction for everything that an instant decided. A failure leaves memory ahead of the store, so memory is
+    /// thrown away by ending the process: the callers treat it as fatal.
+    async fn commit(&self, state: &mut State, changed: &BTreeSet<(Service, Sli)>) -> Result<(), EngineError> {
+        let mut tx = self.store.begin().await?;
+        for id in changed {
+            if let Some(episodes) = state.episodes.get(id) {
+                store_alerts::put_episodes(&mut tx, &id.0, id.1, episodes).await?;
+            }
+        }
+        state.gather_commands();
+        for command in &state.commands {
+            put_command(&mut tx, command).await?;
+        }
+        state.write_ledger(&mut tx).await?;
+        if let Some(minute) = state.judged_to {
+            store::set_meta(&mut tx, "judged_to", &minute.0.to_string()).await?;
+        }
+        store::commit(tx).await?;
+        for command in state.commands.drain(..) {
+            self.metrics.commanded(&command);
+        }
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    fn observe(&self, state: &State) {
+        let now = state.judged_to.unwrap_or_default();
+        let firing = state.firing();
+        self.metrics.judged(&Figures { counts: &state.counts, specs: &self.specs, now, firing: &firing });
+    }
+}
+
+async fn put_command(tx: &mut Transaction, command: &Command) -> Result<(), StoreError> {
+    match command {
+        Command::Save(incident) => store_alerts::put_incident(tx, incident).await,
+        Command::Notify(intent) => store_alerts::put_intent(tx, intent).await,
+    }
+}
+
+impl State {
+    /// Judges an instant and tells the escalation machine.
+    fn judge(
+        &mut self,
+        specs: &Specs,
+        at: MinuteId,
+        now: Timestamp,
+        again: bool,
+    ) -> BTreeSet<(Service, Sli)> {
+        let judged = judge(&self.counts, specs, &mut self.episodes, at, again);
+        for input in judged.inputs {
+            self.escalations.handle(input, now);
+        }
+        judged.changed
+    }
+
+    /// The end of one minute in event time: first the escalation steps that fell due within it, then the verdicts.
+    fn judge_minute_end(&mut self, specs: &Specs, at: MinuteId) -> BTreeSet<(Service, Sli)> {
+        let now = at.start();
+        while let Some(due) = self.escalations.poll_timeout().filter(|due| *due <= now) {
+            self.escalations.handle_timeout(due);
+        }
+        let changed = self.judge(specs, at, now, false);
+        self.watch_absences(at, now);
+        changed
+    }
+
+    /// Opens and closes alerts about what is not there.
+    fn watch_absences(&mut self, at: MinuteId, now: Timestamp) {
+        let absent = absences(&self.counts, at);
+        let open: Vec<String> =
+            self.escalations.incidents().map(|incident| incident.alert.key.clone()).collect();
+        for key in open.into_iter().filter(|key| is_absence(key) && !absent.contains_key(key)) {
+            self.escalations.handle(Input::Resolve { key }, now);
+        }
+        for alert in absent.into_values() {
+            self.escalations.handle(Input::Fire(alert), now);
+        }
+    }
+
+    fn gather_commands(&mut self) {
+        while let Some(command) = self.escalations.next_command() {
+            self.commands.push(command);
+        }
+    }
+
+    fn has_news(&mut self, changed: &BTreeSet<(Service, Sli)>) -> bool {
+        self.gather_commands();
+        !changed.is_empty() || !self.commands.is_empty()
+    }
+
+    /// The next minute end to judge: the following one, or, over a gap in which all windows are empty and every verdict is
+    /// held, the one behind the next request.
+    fn next_minute(&self, at: MinuteId, target: MinuteId) -> MinuteId {
+        let next = at.plus(1);
+        match self.counts.next_busy(at.plus(-LOOK_BACK_MINUTES)) {
+            Some(busy) if busy > next => busy.plus(1).min(target.max(next)),
+            _ => next,
+        }
+    }
+
+    fn firing(&self) -> BTreeSet<(Service, Sli)> {
+        let open = self.episodes.iter().filter(|(_, episodes)| episodes.is_firing());
+        open.map(|(id, _)| id.clone()).collect()
+    }
+}
+
+fn incident_view(incident: &alerts::Incident, notices: &[store_alerts::Notice]) -> IncidentView {
+    let label = |name: &str| incident.alert.labels.get(name).cloned().unwrap_or_default();
+    let ours = notices.iter().filter(|notice| notice.intent.incident == incident.id);
+    let notified = ours.map(|notice| NoticeView {
+        id: notice.intent.id.to_string(),
+        kind: notice.intent.kind.as_str().to_owned(),
+        target: notice.intent.target.clone(),
+        channel: notice.intent.channel.to_string(),
+        at: figures::instant(notice.intent.created_at),
+        delivered: notice.delivered,
+    });
+    IncidentView {
+        id: incident.id.to_string(),
+        alert: AlertView {
+            service: label("service"),
+            slo: label("slo"),
+            severity: match incident.alert.severity {
+                alerts::Severity::Page => "page".to_owned(),
+                alerts::Severity::Ticket => "ticket".to_owned(),
+            },
+            fired_at: figures::instant(incident.opened_at),
+            resolved_at: incident.resolved_at.map(figures::instant),
+        },
+        acknowledged_at: incident.acknowledged.as_ref().map(|taken| figures::instant(taken.at)),
+        summary: incident.alert.summary.clone(),
+        notified: notified.collect(),
+    }
+}

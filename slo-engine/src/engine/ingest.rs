@@ -1,0 +1,125 @@
+//! Rows on their way in: what is refused, and what memory makes of them.
+
+use std::collections::BTreeSet;
+
+use slo::counts::{CountRow, CountsRequest, MinuteId, Sli};
+
+use super::{Clock, State};
+use crate::counts::Counts;
+use crate::specs::Specs;
+use crate::store::counts::{self as rows, Ingested};
+use crate::store::{StoreError, Transaction};
+
+/// Refuses rows that break the contract; the error names the row.
+pub(super) fn check(request: &CountsRequest) -> Result<(), String> {
+    if request.collector.is_empty() {
+        return Err("`collector` is empty; every collector has a name of its own".to_owned());
+    }
+    if request.edges_us.windows(2).any(|pair| pair[0] >= pair[1]) {
+        return Err("`edges_us` must ascend strictly".to_owned());
+    }
+    for report in &request.streams {
+        if report.range.start > report.range.end {
+            return Err(format!("stream {}: `range` ends before it starts", report.stream));
+        }
+    }
+    request.rows.iter().enumerate().try_for_each(|(index, row)| {
+        check_row(row, request).map_err(|why| format!("rows[{index}], stream {}: {why}", row.key.stream))
+    })
+}
+
+fn check_row(row: &CountRow, request: &CountsRequest) -> Result<(), String> {
+    if row.range.start >= row.range.end {
+        return Err("`range` is empty or ends before it starts".to_owned());
+    }
+    if row.counts.bad > row.counts.total {
+        return Err(format!("{} bad of {} requests", row.counts.bad, row.counts.total));
+    }
+    if row.key.sli == Sli::Latency {
+        let (want, found) = (request.edges_us.len() + 1, row.ladder.len());
+        if want != found || row.ladder.iter().sum::<u64>() != row.counts.total {
+            return Err(format!(
+                "the ladder has {found} buckets that add up to {}, expected {want} that add up to {}",
+                row.ladder.iter().sum::<u64>(),
+                row.counts.total
+            ));
+        }
+    }
+    if !request.streams.iter().any(|report| report.stream == row.key.stream) {
+        return Err("its stream is not among `streams`".to_owned());
+    }
+    Ok(())
+}
+
+/// Minutes that the request may have changed: those of its rows, and those that its collector had not read before.
+pub(super) fn touched(
+    request: &CountsRequest,
+    ingested: &Ingested,
+    read_before: Option<i64>,
+) -> Vec<MinuteId> {
+    let all = ingested.replaced.then(|| request.rows.iter()).into_iter().flatten();
+    let added = ingested.added.iter().map(|&index| &request.rows[index]);
+    let mut minutes: Vec<MinuteId> = all.chain(added).map(|row| row.key.minute).collect();
+    if let (Some(before), Some(now)) = (read_before, request.watermark_ms) {
+        minutes.extend((MinuteId::of_ms(before).0..MinuteId::of_ms(now).0).map(MinuteId));
+    }
+    minutes
+}
+
+/// Makes the counts anew from the store.
+pub(super) async fn load(
+    tx: &mut Transaction,
+    specs: &Specs,
+    services: &BTreeSet<(String, String)>,
+    clock: Clock,
+) -> Result<Counts, StoreError> {
+    let mut counts = Counts::default();
+    counts.known.namespaces = rows::namespaces(tx).await?.into_iter().collect();
+    counts.known.services = services.clone();
+    let stored = rows::all_rows(tx).await?;
+    for row in &stored {
+        counts.known.learn(&row.row.key.service);
+    }
+    for row in &stored {
+        counts.add(&row.row, &row.collector, &row.edges_us, specs, row.partial);
+    }
+    for collector in rows::all_collectors(tx).await? {
+        if let Some(watermark) = collector.watermark_ms {
+            counts.read(&collector.collector, read_to(watermark, clock));
+        }
+    }
+    Ok(counts)
+}
+
+/// The minute (exclusive) up to which a watermark says that everything was read. In event time the newest event is the
+/// end of what there is, so its minute is whole.
+fn read_to(watermark_ms: i64, clock: Clock) -> MinuteId {
+    match clock {
+        Clock::Wall => MinuteId::of_ms(watermark_ms),
+        Clock::Event => MinuteId::of_ms(watermark_ms).plus(1),
+    }
+}
+
+impl State {
+    /// Brings memory in step with rows that were just committed, or marks it stale where adding is not enough.
+    pub(super) fn take(&mut self, request: &CountsRequest, ingested: &Ingested, specs: &Specs, clock: Clock) {
+        self.stale |= ingested.replaced || self.learn(request);
+        if self.stale {
+            return;
+        }
+        for &index in &ingested.added {
+            self.counts.add(&request.rows[index], &request.collector, &request.edges_us, specs, false);
+        }
+        if let Some(watermark) = request.watermark_ms {
+            self.counts.read(&request.collector, read_to(watermark, clock));
+        }
+    }
+
+    /// Whether the request teaches something that may change which service earlier rows belong to.
+    fn learn(&self, request: &CountsRequest) -> bool {
+        let known = &self.counts.known;
+        let namespace = |name: &String| !known.namespaces.contains(name);
+        request.streams.iter().filter_map(|report| report.namespace.as_ref()).any(namespace)
+            || request.rows.iter().any(|row| known.is_news(&row.key.service))
+    }
+}

@@ -1,0 +1,319 @@
+//! The page: budgets, burn-down, where and when it hurt. Plain HTML and SVG from the same values as the API; no script.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use crate::overview::{Detail, IncidentView, Overview, PointView, SliceView, SloView};
+
+/// Everything that the page shows.
+pub struct PageModel {
+    /// Figures, alerts and books.
+    pub overview: Overview,
+    /// Every SLO with its charts, in the order of the overview.
+    pub details: Vec<Detail>,
+    /// Incidents, newest first.
+    pub incidents: Vec<IncidentView>,
+}
+
+/// Renders the page.
+pub fn render(model: &PageModel) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta http-equiv="refresh" content="30";
+                title { "Headroom" }
+                style { (PreEscaped(include_str!("page/style.css"))) }
+            }
+            body {
+                (header(model))
+                main {
+                    @if model.overview.services.is_empty() { (nothing_yet()) }
+                    (open_incidents(model))
+                    @for service in &model.overview.services {
+                        (service_card(model, &service.service))
+                    }
+                    (incident_table(&model.incidents))
+                    (books(&model.overview))
+                }
+                footer {
+                    "Figures are of the requests that reached the logs. Ratios are rounded down. "
+                    a href="/v1/slos" { "API" } " · " a href="/openapi.json" { "OpenAPI" } " · " a href="/metrics" { "Metrics" }
+                }
+            }
+        }
+    }
+}
+
+fn header(model: &PageModel) -> Markup {
+    let states = model.details.iter().map(|detail| detail.rolling.state.as_str());
+    let count = |state: &str| states.clone().filter(|s| *s == state).count();
+    html! {
+        header.top {
+            div {
+                h1 { "Headroom" }
+                p.sub {
+                    "30 days to " time datetime=(model.overview.window.to) { (clock(&model.overview.window.to)) }
+                }
+            }
+            ul.tally {
+                @for (state, label) in [("exhausted", "exhausted"), ("burning", "burning"), ("healthy", "healthy"), ("no_data", "no data")] {
+                    @if count(state) > 0 { li class={ "chip " (state) } { b { (count(state)) } " " (label) } }
+                }
+            }
+        }
+    }
+}
+
+fn nothing_yet() -> Markup {
+    html! { section.card { h2 { "No service yet" } p { "No request has been read so far. Services appear here with their first request." } } }
+}
+
+fn open_incidents(model: &PageModel) -> Markup {
+    let open: Vec<&IncidentView> = model.incidents.iter().filter(|i| i.alert.resolved_at.is_none()).collect();
+    html! {
+        @if !open.is_empty() {
+            section.open {
+                @for incident in open {
+                    p { b { (incident.alert.severity) } " open since " (clock(&incident.alert.fired_at)) ": " (incident.summary) }
+                }
+            }
+        }
+    }
+}
+
+fn service_card(model: &PageModel, service: &str) -> Markup {
+    let details = model.details.iter().filter(|detail| detail.service == service);
+    let latency = model.overview.services.iter().find(|s| s.service == service).map(|s| s.latency_ms);
+    html! {
+        section.card {
+            header.service {
+                h2 { (service) }
+                @if let Some(latency) = latency {
+                    @if let (Some(p50), Some(p95), Some(p99)) = (latency.p50, latency.p95, latency.p99) {
+                        p.sub { "p50 " b { (p50) } " · p95 " b { (p95) } " · p99 " b { (p99) } " ms" }
+                    }
+                }
+            }
+            div.slos { @for detail in details { (slo_panel(detail)) } }
+        }
+    }
+}
+
+fn slo_panel(detail: &Detail) -> Markup {
+    let slo = &detail.rolling;
+    html! {
+        article.slo id=(detail.id) {
+            header {
+                h3 { (slo.slo) " " span.objective { (objective(detail)) } }
+                span class={ "chip " (slo.state) } { (slo.state.replace('_', " ")) }
+            }
+            @if slo.total == 0 {
+                p.sub { "No request to judge: " (slo.excluded) " left out by the rules. No data is never good." }
+            } @else {
+                div.figures {
+                    div.big { span class=(slo.state) { (percent(slo.budget_remaining.as_deref(), 1)) } small { "budget left" } }
+                    dl {
+                        div { dt { "SLI" } dd { (percent(slo.sli.as_deref(), 4)) } }
+                        div { dt { "bad" } dd { (thousands(slo.total - slo.good)) " of " (thousands(slo.total)) } }
+                        div { dt { "burn now" } dd { (burn_now(detail)) } }
+                        div { dt { "coverage" } dd { (percent(Some(&slo.coverage), 2)) } }
+                        div { dt { "this month" } dd { (month(&detail.month)) } }
+                    }
+                }
+                (burn_down(&detail.burn_down))
+                (hurt(&detail.hurt))
+            }
+        }
+    }
+}
+
+fn objective(detail: &Detail) -> String {
+    match detail.threshold_ms {
+        Some(threshold) => format!("{} % under {threshold} ms", detail.rolling.objective),
+        None => format!("{} %", detail.rolling.objective),
+    }
+}
+
+fn burn_now(detail: &Detail) -> String {
+    match detail.burn.first().and_then(|burn| burn.long.as_deref()) {
+        Some(rate) => format!("{}×", shorten(rate, 2)),
+        None => "idle".to_owned(),
+    }
+}
+
+fn month(slo: &SloView) -> String {
+    slo.budget_remaining
+        .as_deref()
+        .map_or("no data".to_owned(), |left| format!("{} left", percent(Some(left), 1)))
+}
+
+/// Budget left over time: an area that falls from 100 %; below the line it is overspent.
+fn burn_down(points: &[PointView]) -> Markup {
+    let (Some(first), Some(last)) = (points.first(), points.last()) else { return html! {} };
+    let floor = points.iter().map(|point| point.remaining).fold(0.0, f64::min).max(-4.0);
+    let step = 100.0 / (points.len().max(2) - 1) as f64;
+    let height = |remaining: f64| 40.0 * (1.0 - remaining.max(floor)) / (1.0 - floor);
+    let line: String = points
+        .iter()
+        .enumerate()
+        .map(|(i, point)| {
+            format!("{}{:.2},{:.2}", if i == 0 { "M" } else { "L" }, i as f64 * step, height(point.remaining))
+        })
+        .collect();
+    let zero = height(0.0);
+    html! {
+        figure {
+            svg viewBox="0 0 100 40" preserveAspectRatio="none" role="img" aria-label="budget left over time" {
+                path.area d={ (line) "L100," (format!("{zero:.2}")) "L0," (format!("{zero:.2}")) "Z" } {}
+                path.zero d={ "M0," (format!("{zero:.2}")) "H100" } {}
+                path.line d=(line) {}
+            }
+            figcaption {
+                span { (clock(&first.at)) }
+                span { "budget left, from 100 %" @if floor < 0.0 { " to " (format!("{:.0} %", floor * 100.0)) } }
+                span { (clock(&last.at)) }
+            }
+        }
+    }
+}
+
+/// One cell a slice of time, darker where a larger share was bad.
+fn hurt(slices: &[SliceView]) -> Markup {
+    let (Some(first), Some(last)) = (slices.first(), slices.last()) else { return html! {} };
+    html! {
+        figure {
+            div.strip role="img" aria-label="share of bad requests over time" {
+                @for slice in slices { i class=(pain(slice)) title=(told(slice)) {} }
+            }
+            figcaption {
+                span { (clock(&first.from)) }
+                span { "where it hurt, " (first.minutes) " min a cell" }
+                span { (clock(&last.from)) }
+            }
+        }
+    }
+}
+
+/// Five steps: idle, clean, under 1 %, under 10 %, under a half, more.
+fn pain(slice: &SliceView) -> &'static str {
+    match (slice.bad, slice.total) {
+        (_, 0) => "idle",
+        (0, _) => "p0",
+        (bad, total) if bad * 100 < total => "p1",
+        (bad, total) if bad * 10 < total => "p2",
+        (bad, total) if bad * 2 < total => "p3",
+        _ => "p4",
+    }
+}
+
+fn told(slice: &SliceView) -> String {
+    format!("{}: {} bad of {}", clock(&slice.from), thousands(slice.bad), thousands(slice.total))
+}
+
+fn incident_table(incidents: &[IncidentView]) -> Markup {
+    html! {
+        section.card {
+            h2 { "Alerts" }
+            @if incidents.is_empty() { p.sub { "Nothing has fired." } }
+            @for incident in incidents {
+                div.incident {
+                    p {
+                        span class={ "chip " (incident.alert.severity) } { (incident.alert.severity) } " "
+                        b { (incident.alert.service) } " " (incident.alert.slo) ", "
+                        (clock(&incident.alert.fired_at)) " → "
+                        (incident.alert.resolved_at.as_deref().map_or("open".to_owned(), clock))
+                    }
+                    p.sub { (incident.summary) }
+                    p.sub { @for (i, notice) in incident.notified.iter().enumerate() {
+                        @if i > 0 { " · " }
+                        (notice.kind) " → " b { (notice.target) } " by " (notice.channel) " " (clock(&notice.at))
+                        @if !notice.delivered { " (on its way)" }
+                    } }
+                }
+            }
+        }
+    }
+}
+
+fn books(overview: &Overview) -> Markup {
+    let input = &overview.input;
+    html! {
+        section.card {
+            h2 { "What was read" }
+            dl.books {
+                @for (name, count) in [("lines", input.lines), ("requests", input.requests), ("not requests", input.ignored), ("late", input.late), ("dead letters", input.dead_lettered)] {
+                    div { dt { (name) } dd { (thousands(count)) } }
+                }
+            }
+        }
+    }
+}
+
+/// `2026-11-23T17:30:00Z` as `23 Nov 17:30`, in UTC.
+fn clock(rfc3339: &str) -> String {
+    rfc3339
+        .parse::<jiff::Timestamp>()
+        .map_or_else(|_| rfc3339.to_owned(), |at| at.strftime("%-d %b %H:%M").to_string())
+}
+
+/// `0.625` as `62.5 %`; digits are cut, never rounded up.
+fn percent(ratio: Option<&str>, digits: usize) -> String {
+    let Some(ratio) = ratio else { return "–".to_owned() };
+    let (sign, plain) = ratio.strip_prefix('-').map_or(("", ratio), |plain| ("−", plain));
+    let (whole, fraction) = plain.split_once('.').unwrap_or((plain, ""));
+    let fraction = format!("{fraction:0<2}");
+    let whole = format!("{whole}{}", &fraction[..2]);
+    let whole = whole.trim_start_matches('0');
+    let rest = &fraction[2..fraction.len().min(2 + digits)];
+    let point = if rest.is_empty() { "" } else { "." };
+    format!("{sign}{}{point}{rest} %", if whole.is_empty() { "0" } else { whole })
+}
+
+fn shorten(decimal: &str, digits: usize) -> String {
+    match decimal.split_once('.') {
+        Some((whole, fraction)) => format!("{whole}.{}", &fraction[..fraction.len().min(digits)]),
+        None => decimal.to_owned(),
+    }
+}
+
+fn thousands(count: u64) -> String {
+    let digits = count.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            out.push('\u{202f}');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ratio_is_cut_to_percent_and_never_rounded_up() {
+        for (ratio, digits, want) in [
+            ("1", 1, "100 %"),
+            ("0.625", 1, "62.5 %"),
+            ("0.999999", 2, "99.99 %"),
+            ("-0.25", 1, "−25 %"),
+            ("0.05", 0, "5 %"),
+            ("0", 2, "0 %"),
+            ("-12.3456", 1, "−1234.5 %"),
+        ] {
+            assert_eq!(percent(Some(ratio), digits), want, "{ratio}");
+        }
+        assert_eq!(percent(None, 1), "–");
+    }
+
+    #[test]
+    fn thousands_are_set_apart() {
+        assert_eq!(thousands(0), "0");
+        assert_eq!(thousands(999), "999");
+        assert_eq!(thousands(1_234_567), "1\u{202f}234\u{202f}567");
+    }
+}

@@ -1,0 +1,33 @@
+//! Which SLOs a service has: the defaults, unless an OpenSLO document says otherwise.
+
+use std::collections::BTreeMap;
+
+use slo::counts::Sli;
+use slo::objective::SloSpec;
+
+use crate::discovery::Service;
+
+/// SLOs by service; a service that has no entry has the defaults.
+#[derive(Clone, Debug, Default)]
+pub struct Specs {
+    exceptions: BTreeMap<(Service, Sli), SloSpec>,
+}
+
+impl Specs {
+    /// With exceptions to the defaults; the last one of a service and SLI holds.
+    pub fn new(exceptions: impl IntoIterator<Item = (Service, SloSpec)>) -> Self {
+        Self {
+            exceptions: exceptions.into_iter().map(|(service, spec)| ((service, spec.sli), spec)).collect(),
+        }
+    }
+
+    /// The SLO of one SLI.
+    pub fn spec(&self, service: &Service, sli: Sli) -> SloSpec {
+        self.exceptions.get(&(service.clone(), sli)).cloned().unwrap_or_else(|| SloSpec::default_of(sli))
+    }
+
+    /// The latency threshold in microseconds.
+    pub fn threshold_us(&self, service: &Service) -> u64 {
+        self.spec(service, Sli::Latency).threshold_us.unwrap_or(500_000)
+    }
+}

@@ -1,0 +1,261 @@
+//! Incidents, episodes and the outbox in the store.
+
+use alerts::{Incident, Intent, IntentId, Kind, Outbox, Pending};
+use jiff::Timestamp;
+use slo::counts::Sli;
+use slo::episode::Episodes;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::{Store, StoreError, Transaction, commit, doing, reading};
+use crate::discovery::{Service, sli_name};
+
+/// What became of an intent.
+#[derive(Clone, Debug)]
+pub struct Notice {
+    /// The intent.
+    pub intent: Intent,
+    /// The receiver has it.
+    pub delivered: bool,
+}
+
+/// Keeps an incident in place of what was kept under its id.
+pub async fn put_incident(tx: &mut Transaction, incident: &Incident) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO incidents (id, opened_ms, body) VALUES ($1, $2, $3) \
+         ON CONFLICT (id) DO UPDATE SET body = excluded.body",
+    )
+    .bind(incident.id.0.clone())
+    .bind(incident.opened_at.as_millisecond())
+    .bind(serde_json::to_string(incident).map_err(reading("incident"))?)
+    .execute(&mut **tx)
+    .await
+    .map_err(doing("write an incident"))?;
+    Ok(())
+}
+
+/// Every incident, oldest first.
+pub async fn incidents(tx: &mut Transaction) -> Result<Vec<Incident>, StoreError> {
+    let rows = sqlx::query("SELECT body FROM incidents ORDER BY opened_ms, id")
+        .fetch_all(&mut **tx)
+        .await
+        .map_err(doing("read incidents"))?;
+    rows.iter().map(|row| serde_json::from_str(row.get(0)).map_err(reading("incident"))).collect()
+}
+
+/// Keeps the episodes of an SLO.
+pub async fn put_episodes(
+    tx: &mut Transaction,
+    service: &Service,
+    sli: Sli,
+    episodes: &Episodes,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO episodes (service, sli, body) VALUES ($1, $2, $3) \
+         ON CONFLICT (service, sli) DO UPDATE SET body = excluded.body",
+    )
+    .bind(service.to_string())
+    .bind(sli_name(sli))
+    .bind(serde_json::to_string(episodes).map_err(reading("episode"))?)
+    .execute(&mut **tx)
+    .await
+    .map_err(doing("write an episode"))?;
+    Ok(())
+}
+
+/// Every episode.
+pub async fn episodes(tx: &mut Transaction) -> Result<Vec<(Service, Sli, Episodes)>, StoreError> {
+    let rows = sqlx::query("SELECT service, sli, body FROM episodes ORDER BY service, sli")
+        .fetch_all(&mut **tx)
+        .await
+        .map_err(doing("read episodes"))?;
+    rows.iter()
+        .map(|row| {
+            let sli = if row.get::<&str, _>(1) == "availability" { Sli::Availability } else { Sli::Latency };
+            let episode = serde_json::from_str(row.get(2)).map_err(reading("episode"))?;
+            Ok((Service::parse(row.get(0)), sli, episode))
+        })
+        .collect()
+}
+
+/// Adds an intent to the end of its lane; an id that was ever held is ignored; a trigger supersedes the ones before it
+/// in its lane that could not be delivered so far.
+pub async fn put_intent(tx: &mut Transaction, intent: &Intent) -> Result<(), StoreError> {
+    let held = sqlx::query("SELECT seq FROM outbox WHERE id = $1")
+        .bind(intent.id.0.clone())
+        .fetch_optional(&mut **tx)
+        .await
+        .map_err(doing("look into the outbox"))?;
+    if held.is_some() {
+        return Ok(());
+    }
+    if intent.kind == Kind::Trigger {
+        sqlx::query(
+            "UPDATE outbox SET state = 'superseded', settled_ms = $1 WHERE state = 'pending' AND kind = 'trigger' \
+             AND attempts > 0 AND target = $2 AND dedup_key = $3",
+        )
+        .bind(intent.created_at.as_millisecond())
+        .bind(intent.target.clone())
+        .bind(intent.dedup_key.clone())
+        .execute(&mut **tx)
+        .await
+        .map_err(doing("supersede intents"))?;
+    }
+    let last = sqlx::query("SELECT MAX(seq) FROM outbox")
+        .fetch_one(&mut **tx)
+        .await
+        .map_err(doing("look into the outbox"))?;
+    let seq = last.get::<Option<i64>, _>(0).unwrap_or_default() + 1;
+    insert_intent(tx, intent, seq, intent.created_at).await
+}
+
+/// Every intent of every incident, as added.
+pub async fn notices(tx: &mut Transaction) -> Result<Vec<Notice>, StoreError> {
+    let rows = sqlx::query("SELECT body, state FROM outbox ORDER BY seq, settled_ms")
+        .fetch_all(&mut **tx)
+        .await
+        .map_err(doing("read the outbox"))?;
+    rows.iter()
+        .map(|row| {
+            let intent = serde_json::from_str(row.get(0)).map_err(reading("intent"))?;
+            Ok(Notice { intent, delivered: row.get::<&str, _>(1) == "delivered" })
+        })
+        .collect()
+}
+
+async fn insert_intent(
+    tx: &mut Transaction,
+    intent: &Intent,
+    seq: i64,
+    due: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO outbox (id, seq, incident, target, channel, dedup_key, kind, body, state, attempts, due_ms) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'pending', 0, $9) ON CONFLICT (id) DO NOTHING",
+    )
+    .bind(intent.id.0.clone())
+    .bind(seq)
+    .bind(intent.incident.0.clone())
+    .bind(intent.target.clone())
+    .bind(intent.channel.0.clone())
+    .bind(intent.dedup_key.clone())
+    .bind(intent.kind.as_str())
+    .bind(serde_json::to_string(intent).map_err(reading("intent"))?)
+    .bind(due.as_millisecond())
+    .execute(&mut **tx)
+    .await
+    .map_err(doing("write an intent"))?;
+    Ok(())
+}
+
+/// First pending intent of every lane.
+const HEADS: &str = "SELECT o.body, o.attempts, o.due_ms, o.target, o.channel, o.dedup_key FROM outbox o \
+     WHERE o.state = 'pending' AND NOT EXISTS (SELECT 1 FROM outbox b WHERE b.state = 'pending' \
+     AND b.target = o.target AND b.dedup_key = o.dedup_key AND b.seq < o.seq)";
+
+impl Outbox for Store {
+    async fn due(&self, now: Timestamp, limit: usize) -> anyhow::Result<Vec<Pending>> {
+        let mut tx = self.begin().await?;
+        let sql =
+            sqlx::AssertSqlSafe(format!("{HEADS} AND o.due_ms <= $1 ORDER BY o.due_ms, o.seq LIMIT $2"));
+        let rows = sqlx::query(sql)
+            .bind(now.as_millisecond())
+            .bind(i64::try_from(limit)?)
+            .fetch_all(&mut *tx)
+            .await
+            .map_err(doing("read the outbox"))?;
+        let mut due = Vec::new();
+        for row in &rows {
+            due.push(pending(&mut tx, row).await?);
+        }
+        Ok(due)
+    }
+
+    async fn next_attempt_at(&self) -> anyhow::Result<Option<Timestamp>> {
+        let mut tx = self.begin().await?;
+        let sql = sqlx::AssertSqlSafe(format!("SELECT MIN(due_ms) FROM ({HEADS})"));
+        let row = sqlx::query(sql).fetch_one(&mut *tx).await.map_err(doing("read the outbox"))?;
+        Ok(row.get::<Option<i64>, _>(0).map(Timestamp::from_millisecond).transpose()?)
+    }
+
+    async fn delivered(&self, id: &IntentId, now: Timestamp) -> anyhow::Result<()> {
+        let mut tx = self.begin().await?;
+        settle(&mut tx, id, "delivered", None, now).await?;
+        Ok(commit(tx).await?)
+    }
+
+    async fn retry_at(&self, id: &IntentId, at: Timestamp, error: &str) -> anyhow::Result<()> {
+        let mut tx = self.begin().await?;
+        sqlx::query(
+            "UPDATE outbox SET attempts = attempts + 1, due_ms = $1, error = $2 WHERE id = $3 AND state = 'pending'",
+        )
+        .bind(at.as_millisecond())
+        .bind(error.to_owned())
+        .bind(id.0.clone())
+        .execute(&mut *tx)
+        .await
+        .map_err(doing("put an intent off"))?;
+        Ok(commit(tx).await?)
+    }
+
+    async fn refused(
+        &self,
+        id: &IntentId,
+        next: Option<&Intent>,
+        error: &str,
+        now: Timestamp,
+    ) -> anyhow::Result<()> {
+        let mut tx = self.begin().await?;
+        let settled = settle(&mut tx, id, "refused", Some(error), now).await?;
+        if let (Some(seq), Some(next)) = (settled, next) {
+            insert_intent(&mut tx, next, seq, now).await?;
+        }
+        Ok(commit(tx).await?)
+    }
+
+    async fn superseded(&self, id: &IntentId, now: Timestamp) -> anyhow::Result<()> {
+        let mut tx = self.begin().await?;
+        settle(&mut tx, id, "superseded", None, now).await?;
+        Ok(commit(tx).await?)
+    }
+}
+
+/// Settles a pending intent and returns its place in the lane; nothing when it was settled before.
+async fn settle(
+    tx: &mut Transaction,
+    id: &IntentId,
+    state: &'static str,
+    error: Option<&str>,
+    now: Timestamp,
+) -> Result<Option<i64>, StoreError> {
+    let row = sqlx::query(
+        "UPDATE outbox SET state = $1, error = $2, settled_ms = $3 WHERE id = $4 AND state = 'pending' RETURNING seq",
+    )
+    .bind(state)
+    .bind(error.map(str::to_owned))
+    .bind(now.as_millisecond())
+    .bind(id.0.clone())
+    .fetch_optional(&mut **tx)
+    .await
+    .map_err(doing("settle an intent"))?;
+    Ok(row.map(|row| row.get(0)))
+}
+
+async fn pending(tx: &mut Transaction, row: &SqliteRow) -> anyhow::Result<Pending> {
+    let opened = sqlx::query(
+        "SELECT COUNT(*) FROM outbox WHERE kind = 'trigger' AND target = $1 AND channel = $2 AND dedup_key = $3 \
+         AND (state = 'delivered' OR attempts > 0)",
+    )
+    .bind(row.get::<String, _>("target"))
+    .bind(row.get::<String, _>("channel"))
+    .bind(row.get::<String, _>("dedup_key"))
+    .fetch_one(&mut **tx)
+    .await
+    .map_err(doing("read the outbox"))?;
+    Ok(Pending {
+        intent: serde_json::from_str(row.get("body")).map_err(reading("intent"))?,
+        attempts: u32::try_from(row.get::<i64, _>("attempts"))?,
+        next_attempt_at: Timestamp::from_millisecond(row.get("due_ms"))?,
+        opened: opened.get::<i64, _>(0) > 0,
+    })
+}

@@ -1,0 +1,417 @@
+//! Count rows, tallies and streams in the store: what a byte range does to those that are there is decided by
+//! [`slo::counts::merge`], and adjacent ranges of a key are joined, so a key has seldom more than one row.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use slo::counts::{
+    ByteRange, CountRow, Counts, CountsRequest, Merge, MinuteId, Origin, RowKey, ServiceRef, Sli,
+    StreamReport, Tally, merge,
+};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::{StoreError, Transaction, doing, reading};
+
+/// A row as it lies in the store.
+#[derive(Clone, Debug)]
+pub struct StoredRow {
+    /// Who sent its stream.
+    pub collector: String,
+    /// The row.
+    pub row: CountRow,
+    /// Edges of its ladder in microseconds.
+    pub edges_us: Vec<u64>,
+    /// Some range of it was cut through by another: its minute is partial.
+    pub partial: bool,
+}
+
+/// How far a collector has read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredCollector {
+    /// Name.
+    pub collector: String,
+    /// Everything that ended before this instant and could be read is in the store (ms since 1970).
+    pub watermark_ms: Option<i64>,
+}
+
+/// What a request did to the rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ingested {
+    /// Indexes of the request's rows that only added to what was there.
+    pub added: Vec<usize>,
+    /// Some row replaced others or cut through them: sums in memory must be made anew.
+    pub replaced: bool,
+}
+
+/// Writes what of `request` is news.
+pub async fn ingest(tx: &mut Transaction, request: &CountsRequest) -> Result<Ingested, StoreError> {
+    put_collector(tx, request).await?;
+    for report in &request.streams {
+        put_stream(tx, &request.collector, report).await?;
+        put_tally(tx, report).await?;
+    }
+    let mut ingested = Ingested::default();
+    for (index, row) in request.rows.iter().enumerate() {
+        match put_row(tx, row, request).await? {
+            Put::Repeat => {}
+            Put::Added => ingested.added.push(index),
+            Put::Replaced => ingested.replaced = true,
+        }
+    }
+    Ok(ingested)
+}
+
+/// For each stream of `collector`, the offset below which everything is counted.
+pub async fn positions(tx: &mut Transaction, collector: &str) -> Result<BTreeMap<String, u64>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT t.stream, MAX(t.range_end) FROM tallies t JOIN streams s ON s.stream = t.stream \
+         WHERE s.collector = $1 GROUP BY t.stream",
+    )
+    .bind(collector.to_owned())
+    .fetch_all(&mut **tx)
+    .await
+    .map_err(doing("read positions"))?;
+    Ok(rows.iter().map(|row| (row.get(0), offset(row.get(1)))).collect())
+}
+
+/// Every row.
+pub async fn all_rows(tx: &mut Transaction) -> Result<Vec<StoredRow>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT c.*, s.collector FROM counts c JOIN streams s ON s.stream = c.stream \
+         ORDER BY c.minute, c.service, c.stream, c.sli, c.range_start",
+    )
+    .fetch_all(&mut **tx)
+    .await
+    .map_err(doing("read count rows"))?;
+    rows.iter().map(stored_row).collect()
+}
+
+/// Every row of a minute.
+pub async fn rows_of_minute(tx: &mut Transaction, minute: MinuteId) -> Result<Vec<StoredRow>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT *, '' AS collector FROM counts WHERE minute = $1 ORDER BY service, stream, sli, range_start",
+    )
+    .bind(minute.0)
+    .fetch_all(&mut **tx)
+    .await
+    .map_err(doing("read count rows"))?;
+    rows.iter().map(stored_row).collect()
+}
+
+/// Up to when a collector has said that it has read (ms since 1970).
+pub async fn watermark(tx: &mut Transaction, collector: &str) -> Result<Option<i64>, StoreError> {
+    let row = sqlx::query("SELECT watermark_ms FROM collectors WHERE collector = $1")
+        .bind(collector.to_owned())
+        .fetch_optional(&mut **tx)
+        .await
+        .map_err(doing("read a collector"))?;
+    Ok(row.and_then(|row| row.get(0)))
+}
+
+/// Namespaces that pods were seen in.
+pub async fn namespaces(tx: &mut Transaction) -> Result<Vec<String>, StoreError> {
+    let rows =
+        sqlx::query("SELECT DISTINCT namespace FROM streams WHERE namespace IS NOT NULL ORDER BY namespace")
+            .fetch_all(&mut **tx)
+            .await
+            .map_err(doing("read namespaces"))?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// Every collector.
+pub async fn all_collectors(tx: &mut Transaction) -> Result<Vec<StoredCollector>, StoreError> {
+    let rows = sqlx::query("SELECT collector, watermark_ms FROM collectors ORDER BY collector")
+        .fetch_all(&mut **tx)
+        .await
+        .map_err(doing("read collectors"))?;
+    Ok(rows.iter().map(|row| StoredCollector { collector: row.get(0), watermark_ms: row.get(1) }).collect())
+}
+
+/// Sum of all tallies: the books of the input.
+pub async fn tally(tx: &mut Transaction) -> Result<Tally, StoreError> {
+    let rows =
+        sqlx::query("SELECT * FROM tallies").fetch_all(&mut **tx).await.map_err(doing("read tallies"))?;
+    let mut sum = Tally::default();
+    for row in &rows {
+        sum += stored_tally(row).1;
+    }
+    Ok(sum)
+}
+
+async fn put_collector(tx: &mut Transaction, request: &CountsRequest) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO collectors (collector, epoch, watermark_ms) VALUES ($1, $2, $3) \
+         ON CONFLICT (collector) DO UPDATE SET epoch = excluded.epoch, \
+         watermark_ms = CASE WHEN excluded.watermark_ms IS NULL OR excluded.watermark_ms < watermark_ms \
+         THEN watermark_ms ELSE excluded.watermark_ms END",
+    )
+    .bind(request.collector.clone())
+    .bind(request.epoch.clone())
+    .bind(request.watermark_ms)
+    .execute(&mut **tx)
+    .await
+    .map_err(doing("write a collector"))?;
+    Ok(())
+}
+
+async fn put_stream(tx: &mut Transaction, collector: &str, report: &StreamReport) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO streams (stream, collector, path, namespace, pod, container, oldest_ms, newest_ms, ended, broken) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (stream) DO UPDATE SET \
+         collector = excluded.collector, path = excluded.path, ended = excluded.ended, broken = excluded.broken, \
+         oldest_ms = CASE WHEN oldest_ms IS NULL OR excluded.oldest_ms < oldest_ms THEN excluded.oldest_ms ELSE oldest_ms END, \
+         newest_ms = CASE WHEN newest_ms IS NULL OR excluded.newest_ms > newest_ms THEN excluded.newest_ms ELSE newest_ms END",
+    )
+    .bind(report.stream.clone())
+    .bind(collector.to_owned())
+    .bind(report.path.clone())
+    .bind(report.namespace.clone())
+    .bind(report.pod.clone())
+    .bind(report.container.clone())
+    .bind(report.oldest_ms)
+    .bind(report.newest_ms)
+    .bind(i64::from(report.ended))
+    .bind(report.broken.clone())
+    .execute(&mut **tx)
+    .await
+    .map_err(doing("write a stream"))?;
+    Ok(())
+}
+
+async fn put_tally(tx: &mut Transaction, report: &StreamReport) -> Result<(), StoreError> {
+    if report.range.is_empty() {
+        return Ok(());
+    }
+    let rows = sqlx::query("SELECT * FROM tallies WHERE stream = $1 ORDER BY range_start")
+        .bind(report.stream.clone())
+        .fetch_all(&mut **tx)
+        .await
+        .map_err(doing("read tallies"))?;
+    let existing: Vec<(ByteRange, Tally)> = rows.iter().map(stored_tally).collect();
+    let ranges: Vec<ByteRange> = existing.iter().map(|(range, _)| *range).collect();
+    let (mut range, mut tally) = (report.range, report.tally);
+    let mut gone = match merge(&ranges, range) {
+        // The minutes of the rows are marked; the tally keeps the range that was there.
+        Merge::Ignore | Merge::Partial { .. } => return Ok(()),
+        Merge::Insert { replaces } => replaces,
+    };
+    for (index, (neighbour, theirs)) in existing.iter().enumerate() {
+        if neighbour.end == report.range.start || neighbour.start == report.range.end {
+            range = join(range, *neighbour);
+            tally += *theirs;
+            gone.push(index);
+        }
+    }
+    for index in gone {
+        sqlx::query("DELETE FROM tallies WHERE stream = $1 AND range_start = $2")
+            .bind(report.stream.clone())
+            .bind(column(existing[index].0.start))
+            .execute(&mut **tx)
+            .await
+            .map_err(doing("join tallies"))?;
+    }
+    sqlx::query(
+        "INSERT INTO tallies (stream, range_start, range_end, lines, requests, ignored, unparsed, late, dead_lettered) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(report.stream.clone())
+    .bind(column(range.start))
+    .bind(column(range.end))
+    .bind(column(tally.lines))
+    .bind(column(tally.requests))
+    .bind(column(tally.ignored))
+    .bind(column(tally.unparsed))
+    .bind(column(tally.late))
+    .bind(column(tally.dead_lettered))
+    .execute(&mut **tx)
+    .await
+    .map_err(doing("write a tally"))?;
+    Ok(())
+}
+
+/// What became of one row.
+enum Put {
+    Repeat,
+    Added,
+    Replaced,
+}
+
+async fn put_row(tx: &mut Transaction, new: &CountRow, request: &CountsRequest) -> Result<Put, StoreError> {
+    let mut rows = rows_of(tx, &new.key).await?;
+    let ranges: Vec<ByteRange> = rows.iter().map(|stored| stored.row.range).collect();
+    let news = StoredRow {
+        collector: request.collector.clone(),
+        row: new.clone(),
+        edges_us: if new.ladder.is_empty() { Vec::new() } else { request.edges_us.clone() },
+        partial: false,
+    };
+    let put = match merge(&ranges, new.range) {
+        Merge::Ignore => return Ok(Put::Repeat),
+        Merge::Partial { overlaps } => {
+            let kept = &mut rows[overlaps];
+            if new.range.len() > kept.row.range.len() {
+                *kept = news;
+            }
+            kept.partial = true;
+            Put::Replaced
+        }
+        Merge::Insert { replaces } => {
+            rows.retain(|stored| !replaces.iter().any(|&index| ranges[index] == stored.row.range));
+            rows.push(news);
+            if replaces.is_empty() { Put::Added } else { Put::Replaced }
+        }
+    };
+    delete_rows_of(tx, &new.key).await?;
+    for stored in &join_adjacent(rows) {
+        insert_row(tx, stored).await?;
+    }
+    Ok(put)
+}
+
+/// Joins rows of one key whose ranges touch.
+fn join_adjacent(mut rows: Vec<StoredRow>) -> Vec<StoredRow> {
+    rows.sort_by_key(|stored| stored.row.range);
+    let mut joined: Vec<StoredRow> = Vec::new();
+    for next in rows {
+        match joined.last_mut() {
+            Some(last) if last.row.range.end == next.row.range.start && last.edges_us == next.edges_us => {
+                last.row.range = join(last.row.range, next.row.range);
+                last.row.counts += next.row.counts;
+                add_ladder(&mut last.row.ladder, &next.row.ladder);
+                last.row.sketch.merge(&next.row.sketch);
+                last.partial |= next.partial;
+            }
+            _ => joined.push(next),
+        }
+    }
+    joined
+}
+
+/// Adds a ladder to another of the same edges.
+pub fn add_ladder(sum: &mut Vec<u64>, other: &[u64]) {
+    if sum.len() < other.len() {
+        sum.resize(other.len(), 0);
+    }
+    for (sum, count) in sum.iter_mut().zip(other) {
+        *sum += count;
+    }
+}
+
+fn join(a: ByteRange, b: ByteRange) -> ByteRange {
+    ByteRange { start: a.start.min(b.start), end: a.end.max(b.end) }
+}
+
+const KEY: &str =
+    "stream = $1 AND service = $2 AND origin = $3 AND sli = $4 AND version = $5 AND minute = $6";
+
+type Query = sqlx::query::Query<'static, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
+
+fn bind_key(query: Query, key: &RowKey) -> Query {
+    query
+        .bind(key.stream.clone())
+        .bind(text(&key.service))
+        .bind(text(&key.origin))
+        .bind(text(&key.sli))
+        .bind(i64::from(key.version))
+        .bind(key.minute.0)
+}
+
+async fn rows_of(tx: &mut Transaction, key: &RowKey) -> Result<Vec<StoredRow>, StoreError> {
+    let sql = sqlx::AssertSqlSafe(format!(
+        "SELECT *, '' AS collector FROM counts WHERE {KEY} ORDER BY range_start"
+    ));
+    let rows =
+        bind_key(sqlx::query(sql), key).fetch_all(&mut **tx).await.map_err(doing("read count rows"))?;
+    rows.iter().map(stored_row).collect()
+}
+
+async fn delete_rows_of(tx: &mut Transaction, key: &RowKey) -> Result<(), StoreError> {
+    let sql = sqlx::AssertSqlSafe(format!("DELETE FROM counts WHERE {KEY}"));
+    bind_key(sqlx::query(sql), key).execute(&mut **tx).await.map_err(doing("replace count rows"))?;
+    Ok(())
+}
+
+async fn insert_row(tx: &mut Transaction, stored: &StoredRow) -> Result<(), StoreError> {
+    let row = &stored.row;
+    let query = sqlx::query(
+        "INSERT INTO counts (stream, service, origin, sli, version, minute, range_start, range_end, total, bad, \
+         excluded, edges, ladder, sketch, partial) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+    );
+    bind_key(query, &row.key)
+        .bind(column(row.range.start))
+        .bind(column(row.range.end))
+        .bind(column(row.counts.total))
+        .bind(column(row.counts.bad))
+        .bind(column(row.counts.excluded))
+        .bind(text(&stored.edges_us))
+        .bind(text(&row.ladder))
+        .bind(text(&row.sketch))
+        .bind(i64::from(stored.partial))
+        .execute(&mut **tx)
+        .await
+        .map_err(doing("write a count row"))?;
+    Ok(())
+}
+
+fn stored_row(row: &SqliteRow) -> Result<StoredRow, StoreError> {
+    let partial = row.get::<i64, _>("partial") != 0;
+    let key = RowKey {
+        stream: row.get("stream"),
+        service: value::<ServiceRef>(row, "service")?,
+        origin: value::<Origin>(row, "origin")?,
+        sli: value::<Sli>(row, "sli")?,
+        version: u32::try_from(row.get::<i64, _>("version")).map_err(reading("definition version"))?,
+        minute: MinuteId(row.get("minute")),
+    };
+    let (collector, edges_us) = (row.get("collector"), value(row, "edges")?);
+    let row = CountRow {
+        key,
+        range: range(row),
+        counts: Counts {
+            total: offset(row.get("total")),
+            bad: offset(row.get("bad")),
+            excluded: offset(row.get("excluded")),
+        },
+        ladder: value(row, "ladder")?,
+        sketch: value(row, "sketch")?,
+    };
+    Ok(StoredRow { collector, row, edges_us, partial })
+}
+
+fn stored_tally(row: &SqliteRow) -> (ByteRange, Tally) {
+    let count = |name: &str| offset(row.get::<i64, _>(name));
+    let tally = Tally {
+        lines: count("lines"),
+        requests: count("requests"),
+        ignored: count("ignored"),
+        unparsed: count("unparsed"),
+        late: count("late"),
+        dead_lettered: count("dead_lettered"),
+    };
+    (range(row), tally)
+}
+
+fn range(row: &SqliteRow) -> ByteRange {
+    ByteRange { start: offset(row.get("range_start")), end: offset(row.get("range_end")) }
+}
+
+/// Invariant: every number that is stored is below 2^63; a negative one was never written.
+fn column(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn offset(column: i64) -> u64 {
+    u64::try_from(column).unwrap_or_default()
+}
+
+/// Small values (enums, ladders, sketches) are stored as JSON text; they have string keys only and always encode.
+fn text<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+fn value<T: DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Result<T, StoreError> {
+    serde_json::from_str(row.get::<&str, _>(column)).map_err(reading(column))
+}
