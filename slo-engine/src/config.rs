@@ -207,3 +207,6 @@ fn json(node: &Node) -> serde_json::Value {
         Value::Map(entries) => entries.iter().map(|(key, node)| (key.clone(), json(node))).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,72 @@
+//! The documented configuration through the real parser, and every kind of mistake with its place.
+
+use settings::Syntax;
+
+use super::Config;
+
+const README: &str = include_str!("../../README.md");
+
+fn env(name: &str) -> Option<String> {
+    matches!(name, "HEADROOM_COUNTS_TOKEN" | "PAGER_TOKEN" | "PATH").then(|| "secret".to_owned())
+}
+
+fn documented() -> &'static str {
+    let (_, rest) = README.split_once("```yaml\n").unwrap();
+    rest.split_once("```").unwrap().0
+}
+
+#[test]
+fn the_documented_example_is_a_configuration() {
+    // The webhook's token is read from this process's environment; PATH is there on every machine.
+    let dir = tempfile::tempdir().unwrap();
+    let text = documented().replace("PAGER_TOKEN", "PATH").replace("/var/lib/headroom", dir.path().to_str().unwrap());
+    let config = Config::parse("example.yaml", &text, Syntax::Yaml, &env).unwrap();
+    assert_eq!(config.listen.to_string(), "0.0.0.0:8080");
+    assert_eq!(config.token.as_deref(), Some("secret"));
+    assert_eq!(config.notifiers.channels().len(), 2);
+    assert!(config.services.contains(&("social".to_owned(), "feed-generator".to_owned())));
+}
+
+#[track_caller]
+fn check(text: &str, want: &[&str]) {
+    let problems = Config::parse("engine.yaml", text, Syntax::Yaml, &env).unwrap_err();
+    let told = problems.to_string();
+    assert_eq!(told.lines().collect::<Vec<_>>(), want);
+}
+
+#[test]
+fn every_mistake_is_told_at_once_with_its_line() {
+    check(
+        "listen: nowhere\ndata_dir: /tmp/x\nservices: [web]\ncolour: red\n",
+        &[
+            "engine.yaml:1: listen: \"nowhere\" is not an address; write an address and a port, like 0.0.0.0:8080",
+            "engine.yaml:3: services: \"web\" is not namespace/name",
+            "engine.yaml:4: colour: unknown key; allowed here: listen, data_dir, counts, services, slos, notifiers, escalation",
+        ],
+    );
+}
+
+#[test]
+fn a_credential_in_plain_text_is_refused() {
+    let problems =
+        Config::parse("engine.yaml", "data_dir: /tmp/x\ncounts:\n  token: hunter2\n", Syntax::Yaml, &env).unwrap_err();
+    let told = problems.to_string();
+    assert!(told.starts_with("engine.yaml:3: counts.token: "), "{told}");
+    assert!(!told.contains("hunter2"), "{told}");
+}
+
+#[test]
+fn a_channel_that_does_not_exist_is_told_at_the_line_that_names_it() {
+    let text = "data_dir: /tmp/x\nnotifiers:\n  log: {type: log}\nescalation:\n  page:\n    name: p\n    steps:\n      - targets:\n          - name: me\n            channels:\n              - pager\n";
+    let problems = Config::parse("engine.yaml", text, Syntax::Yaml, &env).unwrap_err();
+    let told = problems.to_string();
+    assert!(told.starts_with("engine.yaml:11: escalation.page.steps[0].targets[0].channels[0]: "), "{told}");
+}
+
+#[test]
+fn a_notifier_of_an_unknown_type_is_refused_at_its_line() {
+    let text = "data_dir: /tmp/x\nnotifiers:\n  pigeon: {type: carrier}\n";
+    let problems = Config::parse("engine.yaml", text, Syntax::Yaml, &env).unwrap_err();
+    let told = problems.to_string();
+    assert!(told.starts_with("engine.yaml:3: notifiers.pigeon: "), "{told}");
+}
