@@ -69,6 +69,11 @@ impl<'a> Table<'a> {
 
     /// A list of texts, or one text alone; empty when the key is not there.
     pub fn strings(&mut self, key: &str) -> Vec<String> {
+        self.texts(key).into_iter().filter_map(Node::as_str).map(str::to_owned).collect()
+    }
+
+    /// Like [`Table::strings`], with the place of each.
+    pub fn texts(&mut self, key: &str) -> Vec<&'a Node> {
         let Some(node) = self.node(key) else { return Vec::new() };
         let items = match &node.value {
             Value::List(items) => items.as_slice(),
@@ -78,7 +83,7 @@ impl<'a> Table<'a> {
                 &[]
             }
         };
-        items.iter().filter_map(|item| self.text(item).map(str::to_owned)).collect()
+        items.iter().filter(|item| self.text(item).is_some()).collect()
     }
 
     /// A list of texts that must be there and hold at least one.
@@ -130,7 +135,7 @@ impl<'a> Table<'a> {
         };
         let text = self.text(node)?;
         let found = allowed.iter().copied().find(|word| *word == text);
-        if found.is_none() && node.origin != Origin::Missing {
+        if found.is_none() {
             let (allowed, hint) = (allowed.join(", "), hint(text, allowed.iter().copied()));
             self.problems.push(Problem::at(node, format!("{text:?} is not one of {allowed}{hint}")));
         }
@@ -205,11 +210,12 @@ impl<'a> Table<'a> {
         value
     }
 
+    /// The text of a node. A missing variable was told already, so what depends on it is left out without a word.
     fn text(&self, node: &'a Node) -> Option<&'a str> {
         if node.as_str().is_none() {
             self.wrong(node, "text");
         }
-        node.as_str()
+        node.as_str().filter(|_| node.origin != Origin::Missing)
     }
 
     fn wrong(&self, node: &Node, want: &str) {
@@ -238,7 +244,7 @@ impl<'a> Table<'a> {
             self.problems.push(Problem::at(node, message));
             return None;
         }
-        (node.origin == Origin::Variable).then(|| text.to_owned())
+        Some(text.to_owned())
     }
 
     fn secret_file(&self, node: &'a Node) -> Option<String> {
