@@ -1,2 +1,7 @@
-//! The `collector` binary: parse, start, wait, stop.
-fn main() {}
+//! The `collector` binary: everything is in the library, so that other binaries can be it, too.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    collector::cli::main()
+}
