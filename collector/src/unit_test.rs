@@ -120,7 +120,7 @@ impl Output {
 impl Condition {
     /// Why the condition does not hold for an event; nothing when it does.
     fn refuses(&self, value: &Value) -> Option<String> {
-        match self.script.holds(value) {
+        match self.script.holds(&mut value.clone()) {
             Ok(true) => None,
             Ok(false) => Some(format!("false for {}", show(value))),
             Err(error) => Some(format!("{error} for {}", show(value))),

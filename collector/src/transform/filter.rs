@@ -36,7 +36,7 @@ impl Filter {
 
     /// Drops the events that the condition is false for, or fails for.
     pub fn apply(&mut self, mut batch: Batch) -> Batch {
-        batch.events.retain(|event| self.condition.holds(&event.to_value()).unwrap_or(false));
+        batch.events.retain(|event| self.condition.holds(&mut event.to_value()).unwrap_or(false));
         batch
     }
 }

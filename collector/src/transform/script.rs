@@ -73,10 +73,9 @@ impl Script {
         Runtime::default().resolve(&mut target, &self.program, &self.timezone)
     }
 
-    /// Whether a condition holds; an error in it is told apart from false.
-    pub(crate) fn holds(&self, value: &Value) -> Result<bool, Terminate> {
-        let mut value = value.clone();
-        self.run(&mut value).map(|result| result == Value::Boolean(true))
+    /// Whether a condition holds; an error in it is told apart from false. The value stays as it is.
+    pub(crate) fn holds(&self, value: &mut Value) -> Result<bool, Terminate> {
+        self.run(value).map(|result| result == Value::Boolean(true))
     }
 }
 
