@@ -1,3 +1,5 @@
+//! What the commands say, and their exit codes.
+
 use clap::CommandFactory;
 
 use super::*;

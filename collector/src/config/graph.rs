@@ -120,20 +120,24 @@ fn resolve<T>(
 
 fn matches<'n>(input: &Node, own: &Name, outputs: &[&'n Name], problems: &Problems) -> Vec<&'n Name> {
     let text = input.as_str().unwrap_or_default();
-    let found: Vec<&Name> = match text.strip_suffix('*') {
-        Some(prefix) => {
-            outputs.iter().copied().filter(|name| *name != own && name.starts_with(prefix)).collect()
-        }
-        None => outputs.iter().copied().filter(|name| ***name == *text).collect(),
-    };
+    let is_pattern = text.contains('*');
+    let meant = |name: &&Name| fits(text, name) && !(is_pattern && *name == own);
+    let found: Vec<&Name> = outputs.iter().copied().filter(meant).collect();
     if found.is_empty() {
         let hint = close_match(text, outputs.iter().map(|name| &***name));
         let hint = hint.map_or_else(String::new, |close| format!("; did you mean {close}?"));
-        let what = if text.ends_with('*') { "matches" } else { "is named" };
+        let what = if is_pattern { "matches" } else { "is named" };
         let message = format!("no source or transform {what} {text:?}{hint}; there are: {}", join(outputs));
         problems.push(Problem::at(input, message));
     }
     found
+}
+
+/// Whether a name fits a pattern, in which a `*` stands for any text.
+fn fits(pattern: &str, name: &str) -> bool {
+    let Some((start, rest)) = pattern.split_once('*') else { return pattern == name };
+    let Some(tail) = name.strip_prefix(start) else { return false };
+    (0..=tail.len()).any(|skip| tail.get(skip..).is_some_and(|tail| fits(rest, tail)))
 }
 
 fn join(names: &[&Name]) -> String {

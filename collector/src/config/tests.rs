@@ -1,3 +1,5 @@
+//! What is proven, and what is said of what is not.
+
 use super::*;
 
 fn env(name: &str) -> Option<String> {
@@ -36,7 +38,7 @@ fn a_configuration_is_sources_transforms_and_sinks() {
 fn transforms_stand_after_their_inputs_and_patterns_are_written_out() {
     check_graph(
         &format!(
-            "{SOURCE}transforms:\n  log_c: {{type: remap, inputs: [log_b], source: .c = 1}}\n  log_b: {{type: remap, inputs: log_a, source: .b = 1}}\n  log_a: {{type: filter, inputs: [app], condition: 'true'}}\nsinks:\n  all: {{type: blackhole, inputs: ['*']}}\n  logs: {{type: blackhole, inputs: ['log_*', log_a]}}\n"
+            "{SOURCE}transforms:\n  log_c: {{type: remap, inputs: [log_b], source: .c = 1}}\n  log_b: {{type: remap, inputs: log_a, source: .b = 1}}\n  log_a: {{type: filter, inputs: [app], condition: 'true'}}\nsinks:\n  all: {{type: blackhole, inputs: ['*']}}\n  logs: {{type: blackhole, inputs: ['log_*', log_a]}}\n  some: {{type: blackhole, inputs: ['*_a', 'l*_*c']}}\n"
         ),
         "
 source app (file)
@@ -45,6 +47,7 @@ transform log_b (remap) <- log_a
 transform log_c (remap) <- log_b
 sink all (blackhole) <- app, log_c, log_b, log_a
 sink logs (blackhole) <- log_c, log_b, log_a
+sink some (blackhole) <- log_a, log_c
 ",
     );
 }

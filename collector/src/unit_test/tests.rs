@@ -1,3 +1,5 @@
+//! How unit tests run, fail and are refused.
+
 use settings::Syntax;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Which events pass, and what is said of conditions that are none.
+
 use std::sync::Arc;
 
 use bytes::Bytes;

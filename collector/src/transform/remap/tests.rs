@@ -1,3 +1,5 @@
+//! What programs do to events, and what is said of their mistakes.
+
 use std::sync::Arc;
 
 use bytes::Bytes;
