@@ -331,3 +331,19 @@ fn no_message_shows_the_value_of_a_variable() {
         "c.yaml:1: k: expected a whole number of 0 or more, found the text of a variable",
     );
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_the_reader_panic(text in "[-a:{}\\[\\],&*#|>?!%@$'\"=.0x~\\\\ \t\r\nä\u{0}]{0,60}") {
+        for syntax in [Syntax::Yaml, Syntax::Toml] {
+            if let Ok(root) = crate::parse("c", &text, syntax, &env) {
+                let problems = Problems::default();
+                let mut table = Table::new(&root, &problems);
+                table.strings("a");
+                table.secret("a");
+                table.duration_or("a", Duration::ZERO);
+                table.finish();
+            }
+        }
+    }
+}

@@ -117,3 +117,22 @@ fn counts_value(counts: &Counts) -> Value {
 fn object<const N: usize>(entries: [(&str, Value); N]) -> Value {
     Value::Object(entries.into_iter().map(|(key, value)| (key.into(), value)).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(time: &str) {
+        let value = timestamp(time.parse().unwrap()).unwrap();
+        assert_eq!(serde_json::to_value(&value).unwrap(), time);
+    }
+
+    #[test]
+    fn times_keep_their_nanoseconds_before_1970_too() {
+        check("2026-01-02T03:04:05.000000006Z");
+        check("1970-01-01T00:00:00Z");
+        check("1969-12-31T23:59:59.500Z");
+        check("0001-01-01T00:00:00.000000001Z");
+    }
+}
