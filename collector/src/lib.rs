@@ -6,6 +6,7 @@ pub mod checkpoint;
 pub mod cli;
 pub mod config;
 pub mod dead_letters;
+mod durable;
 pub mod event;
 pub mod identity;
 pub mod metrics;

@@ -1,1 +1,123 @@
-//! To be written by its owner.
+//! Every metric of the collector, under the names that Vector publishes.
+
+use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
+
+/// The collector's metrics.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    received: IntCounterVec,
+    sent: IntCounterVec,
+    discarded: IntCounterVec,
+    errors: IntCounterVec,
+    buffered: IntGaugeVec,
+}
+
+/// The metrics of one component.
+#[derive(Clone, Debug)]
+pub struct ComponentMetrics {
+    metrics: Metrics,
+    labels: [String; 3],
+}
+
+/// Values of the label `error_type`.
+pub const ERROR_TYPES: [&str; 7] =
+    ["broken", "dead_lettered", "lagging", "read_failed", "refused", "request_failed", "truncated"];
+
+impl Metrics {
+    /// Registers the metrics.
+    ///
+    /// # Errors
+    /// One of the names is taken.
+    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        const COMPONENT: [&str; 3] = ["component_id", "component_kind", "component_type"];
+        let counter = |name, help, more: &[&str]| {
+            let counter = IntCounterVec::new(Opts::new(name, help), &[&COMPONENT[..], more].concat())?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok::<_, prometheus::Error>(counter)
+        };
+        let buffered = IntGaugeVec::new(
+            Opts::new("buffer_events", "Events between a source and this sink's receiver."),
+            &COMPONENT,
+        )?;
+        registry.register(Box::new(buffered.clone()))?;
+        Ok(Self {
+            received: counter("component_received_events_total", "Events that the component took.", &[])?,
+            sent: counter("component_sent_events_total", "Events that the component gave on.", &[])?,
+            discarded: counter(
+                "component_discarded_events_total",
+                "Events that the component left out; intentional as configured, else because of an error.",
+                &["intentional"],
+            )?,
+            errors: counter("component_errors_total", "Errors that the component met.", &["error_type"])?,
+            buffered,
+        })
+    }
+
+    /// The metrics of a component, all at zero.
+    pub fn component(&self, id: &str, kind: &str, r#type: &str) -> ComponentMetrics {
+        let component =
+            ComponentMetrics { metrics: self.clone(), labels: [id.into(), kind.into(), r#type.into()] };
+        component.received(0);
+        component.sent(0);
+        component.discarded(0, true);
+        component.discarded(0, false);
+        ERROR_TYPES.iter().for_each(|error| component.errors(error, 0));
+        if kind == "sink" {
+            component.buffered(0);
+        }
+        component
+    }
+}
+
+impl ComponentMetrics {
+    /// Events were taken.
+    pub fn received(&self, events: u64) {
+        self.metrics.received.with_label_values(&self.labels).inc_by(events);
+    }
+
+    /// Events were given on.
+    pub fn sent(&self, events: u64) {
+        self.metrics.sent.with_label_values(&self.labels).inc_by(events);
+    }
+
+    /// Events were left out.
+    pub fn discarded(&self, events: u64, intentional: bool) {
+        let [id, kind, r#type] = &self.labels;
+        let intentional = if intentional { "true" } else { "false" };
+        self.metrics.discarded.with_label_values(&[id, kind, r#type, intentional]).inc_by(events);
+    }
+
+    /// Something went wrong; one of [`ERROR_TYPES`].
+    pub fn error(&self, error_type: &str) {
+        self.errors(error_type, 1);
+    }
+
+    /// Events are on their way to the sink.
+    pub fn buffered(&self, events: i64) {
+        self.metrics.buffered.with_label_values(&self.labels).set(events);
+    }
+
+    fn errors(&self, error_type: &str, count: u64) {
+        let [id, kind, r#type] = &self.labels;
+        self.metrics.errors.with_label_values(&[id, kind, r#type, error_type]).inc_by(count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_series_of_a_component_is_there_at_zero() {
+        let registry = Registry::new();
+        let metrics = Metrics::new(&registry).unwrap();
+        metrics.component("out", "sink", "console").sent(3);
+        let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+        let labels = "component_id=\"out\",component_kind=\"sink\",component_type=\"console\"";
+        assert!(text.contains(&format!("component_sent_events_total{{{labels}}} 3")), "{text}");
+        assert!(
+            text.contains(&format!("component_errors_total{{{labels},error_type=\"truncated\"}} 0")),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,6 @@
+//! The collector over real files: every line once in every sink, whatever happens to files and processes.
+
+mod crash;
+mod files;
+mod harness;
+mod pods;

@@ -1,0 +1,370 @@
+//! The driver of every sink: it batches, retries, dead-letters what is rejected, and moves positions after delivery.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Sleep, sleep};
+
+use super::{Batching, SendError, Sink};
+use crate::books::Ledger;
+use crate::checkpoint::Checkpoints;
+use crate::dead_letters::{DeadLetter, DeadLetters};
+use crate::event::{Body, Event, StreamId};
+use crate::metrics::ComponentMetrics;
+use crate::source::chunk::{Chunk, Positions};
+
+/// First pause after a failure; doubled at each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+
+/// Longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// What a source tells a sink.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// News of streams.
+    Chunk(Chunk),
+    /// This source has handed on all that was written before the instant (ms since 1970).
+    CaughtUp {
+        /// Number of the source.
+        source: usize,
+        /// The instant.
+        at_ms: i64,
+    },
+    /// Deliver what came so far, then answer.
+    Flush(oneshot::Sender<()>),
+}
+
+/// What a driver works with.
+pub(crate) struct Context {
+    pub(crate) name: String,
+    pub(crate) batching: Batching,
+    pub(crate) checkpoints: Arc<Checkpoints>,
+    pub(crate) dead_letters: DeadLetters,
+    pub(crate) ledger: Ledger,
+    pub(crate) metrics: ComponentMetrics,
+    /// How many sources feed the sink.
+    pub(crate) sources: usize,
+    /// How far the sink is.
+    pub(crate) positions: Positions,
+    /// The receiver did not say at start what it holds: it is asked again before anything is sent, and the sources are
+    /// told here if that is less than was thought.
+    pub(crate) rewind: Option<Vec<mpsc::UnboundedSender<Positions>>>,
+    /// Set when what is on its way is to be given up.
+    pub(crate) give_up: watch::Receiver<bool>,
+}
+
+/// The process is told to stop; what was not delivered is read again by the next one.
+struct GivenUp;
+
+struct Driver<S> {
+    sink: S,
+    context: Context,
+    pending: Chunk,
+    pending_bytes: usize,
+    /// Everything below was taken from the queue.
+    taken: Positions,
+    /// Streams whose chunks are left out until the source has gone back.
+    awaited: BTreeSet<StreamId>,
+    caught_up: BTreeMap<usize, i64>,
+    jitter: u64,
+    failing: bool,
+}
+
+/// Runs a sink until its queue is closed and empty.
+pub(crate) async fn drive<S: Sink>(sink: S, mut inbox: mpsc::Receiver<Message>, context: Context) {
+    let jitter = context.name.bytes().fold(0x9e37_79b9_7f4a_7c15, |seed: u64, byte| {
+        (seed ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+    });
+    let taken = context.positions.clone();
+    let mut driver = Driver {
+        sink,
+        context,
+        pending: Chunk::default(),
+        pending_bytes: 0,
+        taken,
+        awaited: BTreeSet::new(),
+        caught_up: BTreeMap::new(),
+        jitter,
+        failing: false,
+    };
+    let _ = driver.run(&mut inbox).await;
+    // Whoever waits for an answer learns from the closed channel that none will come.
+    inbox.close();
+}
+
+impl<S: Sink> Driver<S> {
+    async fn run(&mut self, inbox: &mut mpsc::Receiver<Message>) -> Result<(), GivenUp> {
+        let mut deadline: Option<Pin<Box<Sleep>>> = None;
+        loop {
+            if deadline.is_none() && (S::HEARTBEAT || !self.pending.is_empty()) {
+                deadline = Some(Box::pin(sleep(self.context.batching.timeout)));
+            }
+            let due = async {
+                match &mut deadline {
+                    Some(deadline) => deadline.await,
+                    None => std::future::pending().await,
+                }
+            };
+            let message = tokio::select! {
+                biased;
+                () = due => {
+                    deadline = None;
+                    self.flush(S::HEARTBEAT).await?;
+                    continue;
+                }
+                message = inbox.recv() => message,
+            };
+            match message {
+                Some(Message::Chunk(chunk)) => {
+                    if self.take(chunk).await? {
+                        deadline = None;
+                    }
+                }
+                Some(Message::CaughtUp { source, at_ms }) => drop(self.caught_up.insert(source, at_ms)),
+                Some(Message::Flush(answer)) => {
+                    self.flush(S::HEARTBEAT).await?;
+                    deadline = None;
+                    let _ = answer.send(());
+                }
+                None => return self.flush(false).await,
+            }
+        }
+    }
+
+    /// Adds a chunk to what is pending; returns whether that was sent because it is enough.
+    async fn take(&mut self, chunk: Chunk) -> Result<bool, GivenUp> {
+        let Some(chunk) = self.wanted(chunk) else { return Ok(false) };
+        let mut sent = false;
+        if !self.pending.joins(&chunk) {
+            self.flush(false).await?;
+            sent = true;
+        }
+        self.context.metrics.received(chunk.batch.events.len() as u64);
+        for span in &chunk.batch.spans {
+            self.taken.insert(span.stream.id.clone(), span.end);
+        }
+        self.pending_bytes += chunk.batch.events.iter().map(size).sum::<usize>();
+        self.pending.join(chunk);
+        let Batching { max_events, max_bytes, .. } = self.context.batching;
+        if self.pending.batch.events.len() >= max_events || self.pending_bytes >= max_bytes {
+            self.flush(false).await?;
+            sent = true;
+        }
+        self.context.metrics.buffered(i64::try_from(self.pending.batch.events.len()).unwrap_or(i64::MAX));
+        Ok(sent)
+    }
+
+    /// The part of a chunk that was not taken before.
+    fn wanted(&mut self, chunk: Chunk) -> Option<Chunk> {
+        let lines = chunk.lines();
+        self.context.ledger.hand_on(lines);
+        let mut chunk = match chunk.reaches_below(&self.taken) {
+            true => chunk.above(&self.taken),
+            false => chunk,
+        };
+        if !self.awaited.is_empty() {
+            chunk = self.leave_out_awaited(chunk);
+        }
+        self.context.ledger.take_back(lines - chunk.lines());
+        (!chunk.is_empty()).then_some(chunk)
+    }
+
+    fn leave_out_awaited(&mut self, chunk: Chunk) -> Chunk {
+        let mut ahead = Positions::new();
+        for span in &chunk.batch.spans {
+            let id = &span.stream.id;
+            let taken = self.taken.get(id).copied().unwrap_or(0);
+            if self.awaited.contains(id) && span.start > taken {
+                ahead.insert(id.clone(), u64::MAX);
+            } else {
+                self.awaited.remove(id);
+            }
+        }
+        if ahead.is_empty() { chunk } else { chunk.above(&ahead) }
+    }
+
+    /// Delivers what is pending, or only the watermark if `always`.
+    async fn flush(&mut self, always: bool) -> Result<(), GivenUp> {
+        self.ask_again().await?;
+        if self.pending.is_empty() && !always {
+            return Ok(());
+        }
+        let chunk = std::mem::take(&mut self.pending);
+        self.pending_bytes = 0;
+        self.deliver(chunk).await?;
+        self.context.metrics.buffered(0);
+        Ok(())
+    }
+
+    async fn deliver(&mut self, chunk: Chunk) -> Result<(), GivenUp> {
+        // Halves of a rejected chunk wait here, the first one on top.
+        let mut parts = vec![chunk];
+        while let Some(chunk) = parts.pop() {
+            let mut request = self.sink.encode(&chunk, self.watermark().filter(|_| parts.is_empty()));
+            match self.send(&mut request).await? {
+                Ok(()) => self.settle(&chunk, 0),
+                // Nothing to put aside: the spans alone are not worth a stop.
+                Err(reason) if chunk.batch.events.is_empty() => {
+                    tracing::error!(sink = self.context.name, %reason, "a request without events was rejected");
+                    self.settle(&chunk, 0);
+                }
+                Err(reason) => match chunk.halves() {
+                    Ok((first, second)) => parts.extend([second, first]),
+                    Err(record) => self.reject(&record, &reason).await?,
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends until it is taken or rejected.
+    async fn send(&mut self, request: &mut S::Request) -> Result<Result<(), String>, GivenUp> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let (after, reason) = match self.sink.send(request).await {
+                Ok(()) => {
+                    if std::mem::take(&mut self.failing) {
+                        tracing::info!(sink = self.context.name, "the sink takes requests again");
+                    }
+                    return Ok(Ok(()));
+                }
+                Err(SendError::Reject { reason }) => return Ok(Err(reason)),
+                Err(SendError::Retry { after, reason }) => (after, reason),
+            };
+            self.failed(&reason);
+            self.pause(&mut pause, after).await?;
+        }
+    }
+
+    /// Asks the receiver what it holds where it did not answer at start.
+    async fn ask_again(&mut self) -> Result<(), GivenUp> {
+        let Some(sources) = self.context.rewind.clone() else { return Ok(()) };
+        let mut pause = FIRST_PAUSE;
+        let held = loop {
+            match self.sink.recover().await {
+                Ok(held) => break held,
+                Err(SendError::Retry { after, reason }) => {
+                    self.failed(&reason);
+                    self.pause(&mut pause, after).await?;
+                }
+                Err(SendError::Reject { reason }) => {
+                    tracing::warn!(sink = self.context.name, %reason,
+                        "the receiver will not say what it holds; the checkpoint file counts");
+                    break None;
+                }
+            }
+        };
+        self.context.rewind = None;
+        if let Some(held) = held {
+            self.start_from(held, &sources);
+        }
+        Ok(())
+    }
+
+    fn start_from(&mut self, held: Positions, sources: &[mpsc::UnboundedSender<Positions>]) {
+        let pending = std::mem::take(&mut self.pending);
+        let before = pending.lines();
+        let start = |id: &StreamId| held.get(id).copied().unwrap_or(0);
+        let lower: BTreeSet<StreamId> = self
+            .context
+            .positions
+            .iter()
+            .filter(|(id, at)| start(id) < **at)
+            .map(|(id, _)| id.clone())
+            .collect();
+        let left_out: Positions = lower.iter().map(|id| (id.clone(), u64::MAX)).collect();
+        self.pending = pending.above(&held).above(&left_out);
+        self.pending_bytes = self.pending.batch.events.iter().map(size).sum();
+        self.context.ledger.take_back(before - self.pending.lines());
+        for (id, taken) in &mut self.taken {
+            *taken = if lower.contains(id) { start(id) } else { (*taken).max(start(id)) };
+        }
+        for (id, &at) in &held {
+            self.taken.entry(id.clone()).or_insert(at);
+        }
+        self.context.positions.clone_from(&held);
+        self.context.checkpoints.correct(&self.context.name, &held);
+        let back: Positions = lower.iter().map(|id| (id.clone(), start(id))).collect();
+        for source in sources.iter().filter(|_| !back.is_empty()) {
+            let _ = source.send(back.clone());
+        }
+        self.awaited = lower;
+    }
+
+    fn settle(&mut self, chunk: &Chunk, rejected: u64) {
+        let moved: Positions =
+            chunk.batch.spans.iter().map(|span| (span.stream.id.clone(), span.end)).collect();
+        self.context.positions.extend(moved.clone());
+        self.context.checkpoints.advance(&self.context.name, &moved);
+        self.context.ledger.settle(chunk.fates(), rejected);
+        self.context.metrics.sent((chunk.batch.events.len() as u64).saturating_sub(rejected));
+    }
+
+    async fn reject(&mut self, chunk: &Chunk, reason: &str) -> Result<(), GivenUp> {
+        let mut pause = FIRST_PAUSE;
+        for event in &chunk.batch.events {
+            let place = &event.place;
+            let content = content(event);
+            let letter =
+                DeadLetter::new(&place.stream, place.offset, &self.context.name, reason, &content, None);
+            tracing::warn!(sink = self.context.name, path = place.stream.path, offset = place.offset, %reason,
+                "the sink rejects an event; it is in the dead-letter store");
+            self.context.metrics.error("dead_lettered");
+            self.context.metrics.discarded(1, false);
+            while let Err(error) = self.context.dead_letters.keep(&letter) {
+                self.failed(&format!("cannot keep a dead letter: {error}"));
+                self.pause(&mut pause, None).await?;
+            }
+        }
+        self.settle(chunk, chunk.fates().arrived);
+        Ok(())
+    }
+
+    fn failed(&mut self, reason: &str) {
+        self.context.metrics.error("request_failed");
+        // Once a failure, not once a try.
+        if !std::mem::replace(&mut self.failing, true) {
+            tracing::warn!(sink = self.context.name, %reason, "the sink failed; trying again until it takes the request");
+        }
+    }
+
+    async fn pause(&mut self, pause: &mut Duration, after: Option<Duration>) -> Result<(), GivenUp> {
+        // xorshift: between half and all of the pause, so that many collectors do not come back at once.
+        self.jitter ^= self.jitter << 13;
+        self.jitter ^= self.jitter >> 7;
+        self.jitter ^= self.jitter << 17;
+        let length = after
+            .unwrap_or_else(|| *pause / 2 + *pause * u32::try_from(self.jitter % 512).unwrap_or(0) / 1024);
+        *pause = (*pause * 2).min(LONGEST_PAUSE);
+        tokio::select! {
+            () = sleep(length) => Ok(()),
+            _ = self.context.give_up.wait_for(|&give_up| give_up) => Err(GivenUp),
+        }
+    }
+
+    fn watermark(&self) -> Option<i64> {
+        let all = self.caught_up.len() == self.context.sources;
+        self.caught_up.values().min().copied().filter(|_| all)
+    }
+}
+
+fn size(event: &Event) -> usize {
+    64 + match &event.body {
+        Body::Line(line) => line.len(),
+        Body::Fields(_) => 512,
+        Body::Hit(_) => 128,
+    }
+}
+
+fn content(event: &Event) -> Vec<u8> {
+    let mut text = Vec::new();
+    match &event.body {
+        Body::Line(line) => text.extend_from_slice(line),
+        Body::Fields(_) | Body::Hit(_) => super::encoding::json(event, &mut text),
+    }
+    text
+}

@@ -1,0 +1,181 @@
+//! The `slo_engine` sink: count rows for the engine, over HTTP or to one in the same process.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use settings::Table;
+use slo::counts::{CountsReply, CountsRequest, DEFAULT_EDGES_US};
+
+use super::{Batching, SendError, Sink};
+use crate::event::{Body, Hit};
+use crate::source::chunk::{Chunk, Positions};
+use crate::transform::sli::fold::fold;
+
+mod http;
+
+pub use http::Http;
+
+/// How long an answer is waited for.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// A future that can be sent between threads.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Who takes counts: an engine.
+pub trait CountsService: Send + Sync {
+    /// Takes counts; what it answers is committed.
+    fn post(&self, request: CountsRequest) -> BoxFuture<'_, Result<CountsReply, SendError>>;
+
+    /// For each stream of a collector: everything below this offset is counted.
+    fn positions(&self, collector: &str) -> BoxFuture<'_, Result<BTreeMap<String, u64>, SendError>>;
+}
+
+/// Settings of the `slo_engine` sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SloEngineConfig {
+    /// Where the engine is.
+    pub endpoint: Endpoint,
+    /// When counts are sent.
+    pub batching: Batching,
+}
+
+/// Where the engine is.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Endpoint {
+    /// In this process: given to `App::start`.
+    InProcess,
+    /// At a URL.
+    Http {
+        /// Its base, without a slash at the end.
+        url: String,
+        /// Bearer token.
+        token: Option<String>,
+    },
+}
+
+/// What `watermark_ms` of a request is once the sources are caught up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Clock {
+    /// When the files were last seen to be read to their ends.
+    #[default]
+    Live,
+    /// The newest time that a request had: logs of the past, in event time.
+    Replay,
+}
+
+/// Sends counts.
+pub struct SloEngineSink {
+    service: Arc<dyn CountsService>,
+    collector: String,
+    epoch: String,
+    clock: Clock,
+    newest_ms: Option<i64>,
+    edges_us: Vec<u64>,
+    version: u32,
+}
+
+impl SloEngineConfig {
+    /// At most every 5 s.
+    pub const BATCHING: Batching =
+        Batching { max_events: 20_000, max_bytes: 64 << 20, timeout: Duration::from_secs(5) };
+
+    pub(super) fn prove(table: &mut Table<'_>) -> Self {
+        let url = table.required_string("endpoint");
+        let token = table.secret("token");
+        let endpoint = match url.as_str() {
+            "in_process" => Endpoint::InProcess,
+            _ => {
+                if !url.is_empty() && !url.starts_with("http://") && !url.starts_with("https://") {
+                    table.problem("endpoint", "an http:// or https:// URL is expected, or \"in_process\"");
+                }
+                Endpoint::Http { url: url.trim_end_matches('/').to_owned(), token }
+            }
+        };
+        Self { endpoint, batching: Batching::prove(table, Self::BATCHING) }
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InProcess => f.write_str("InProcess"),
+            Self::Http { url, .. } => f.debug_struct("Http").field("url", url).finish_non_exhaustive(),
+        }
+    }
+}
+
+impl SloEngineSink {
+    /// Sends to `service` as this collector.
+    pub fn new(service: Arc<dyn CountsService>, collector: String, epoch: String, clock: Clock) -> Self {
+        let edges_us = DEFAULT_EDGES_US.to_vec();
+        Self { service, collector, epoch, clock, newest_ms: None, edges_us, version: 1 }
+    }
+
+    fn note_newest(&mut self, chunk: &Chunk) {
+        let times = chunk.batch.events.iter().filter_map(|event| match &event.body {
+            Body::Hit(hit) => match &**hit {
+                Hit::Request(request) => Some(request.ended_ms),
+                Hit::Ignored | Hit::Unparsed => None,
+            },
+            Body::Line(_) | Body::Fields(_) => None,
+        });
+        self.newest_ms = times.max().max(self.newest_ms);
+    }
+}
+
+impl Sink for SloEngineSink {
+    type Request = CountsRequest;
+
+    const HEARTBEAT: bool = true;
+
+    fn encode(&mut self, chunk: &Chunk, watermark_ms: Option<i64>) -> CountsRequest {
+        self.note_newest(chunk);
+        let folded = fold(&chunk.batch, &self.edges_us, self.version);
+        CountsRequest {
+            collector: self.collector.clone(),
+            epoch: self.epoch.clone(),
+            watermark_ms: watermark_ms.and_then(|now| match self.clock {
+                Clock::Live => Some(now),
+                Clock::Replay => self.newest_ms,
+            }),
+            edges_us: self.edges_us.clone(),
+            streams: folded.streams,
+            rows: folded.rows,
+        }
+    }
+
+    async fn send(&mut self, request: &mut CountsRequest) -> Result<(), SendError> {
+        let reply = self.service.post(request.clone()).await?;
+        for stream in &request.streams {
+            let counted = reply.positions.get(&stream.stream).copied().unwrap_or(0);
+            if counted < stream.range.end {
+                tracing::warn!(
+                    stream = stream.stream,
+                    counted,
+                    sent = stream.range.end,
+                    "the engine took counts but says that it misses some before them"
+                );
+            }
+        }
+        if !reply.edges_us.is_empty() {
+            self.edges_us = reply.edges_us;
+        }
+        if reply.version > 0 {
+            self.version = reply.version;
+        }
+        Ok(())
+    }
+
+    async fn recover(&mut self) -> Result<Option<Positions>, SendError> {
+        let answer = tokio::time::timeout(ANSWER_WITHIN, self.service.positions(&self.collector)).await;
+        let positions = answer.map_err(|_| SendError::Retry {
+            after: None,
+            reason: format!("the engine does not say what it has counted within {ANSWER_WITHIN:?}"),
+        })??;
+        Ok(Some(positions.into_iter().map(|(id, end)| (id.into(), end)).collect()))
+    }
+}
