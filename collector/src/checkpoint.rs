@@ -85,6 +85,8 @@ pub struct Known {
 struct State {
     saved: Saved,
     dirty: bool,
+    /// The file can be read: it becomes the previous copy. A damaged one must not replace a good copy.
+    readable: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -119,8 +121,8 @@ impl Checkpoints {
             .map_err(|source| failed("create the data directory", data_dir, source))?;
         let lock = lock(data_dir)?;
         let path = data_dir.join("checkpoints.json");
-        let saved = load(&path)?;
-        let state = Mutex::new(State { saved, dirty: true });
+        let (saved, readable) = load(&path)?;
+        let state = Mutex::new(State { saved, dirty: true, readable });
         let checkpoints = Self { path, _lock: lock, state };
         checkpoints.save()?;
         Ok(checkpoints)
@@ -203,23 +205,32 @@ impl Checkpoints {
         }
         let json = serde_json::to_vec(&state.saved)
             .map_err(|error| failed("encode", &self.path, io::Error::other(error)))?;
-        let previous = previous(&self.path);
-        match fs::hard_link(&self.path, previous.with_extension("tmp")) {
-            Ok(()) => fs::rename(previous.with_extension("tmp"), &previous)
-                .map_err(|source| failed("keep a copy of", &self.path, source))?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let _ = fs::remove_file(previous.with_extension("tmp"));
-            }
-            Err(source) => return Err(failed("keep a copy of", &self.path, source)),
+        if state.readable {
+            keep_copy(&self.path).map_err(|source| failed("keep a copy of", &self.path, source))?;
         }
         durable::replace(&self.path, &json).map_err(|source| failed("write", &self.path, source))?;
         state.dirty = false;
+        state.readable = true;
         Ok(())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The file becomes the previous copy too, under both names until it is replaced.
+fn keep_copy(path: &Path) -> io::Result<()> {
+    let previous = previous(path);
+    let draft = previous.with_extension("tmp1");
+    match fs::remove_file(&draft) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    match fs::hard_link(path, &draft) {
+        Ok(()) => fs::rename(&draft, &previous),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
@@ -248,10 +259,11 @@ fn lock(data_dir: &Path) -> Result<File, CheckpointError> {
     Ok(file)
 }
 
-fn load(path: &Path) -> Result<Saved, CheckpointError> {
+/// What was saved, and whether the file itself could be read.
+fn load(path: &Path) -> Result<(Saved, bool), CheckpointError> {
     let previous = previous(path);
     let reason = match read(path)? {
-        Load::Good(saved) => return Ok(saved),
+        Load::Good(saved) => return Ok((saved, true)),
         Load::Absent => None,
         Load::Bad(reason) => Some(reason),
     };
@@ -259,7 +271,7 @@ fn load(path: &Path) -> Result<Saved, CheckpointError> {
         let reason = reason.unwrap_or_else(|| "it is missing".into());
         tracing::warn!(file = %path.display(), %reason, copy = %previous.display(),
             "the checkpoint file cannot be read; going on from its previous copy, some lines may be read again");
-        return Ok(saved);
+        return Ok((saved, false));
     }
     if let Some(reason) = reason {
         tracing::warn!(file = %path.display(), %reason,
@@ -267,7 +279,8 @@ fn load(path: &Path) -> Result<Saved, CheckpointError> {
         let _ = fs::rename(path, path.with_extension("json.damaged"));
     }
     let random = || identity::random().map_err(|source| failed("read", Path::new("/dev/urandom"), source));
-    Ok(Saved { version: FORMAT, collector: random()?, epoch: random()?, streams: BTreeMap::new() })
+    let saved = Saved { version: FORMAT, collector: random()?, epoch: random()?, streams: BTreeMap::new() };
+    Ok((saved, false))
 }
 
 fn read(path: &Path) -> Result<Load, CheckpointError> {
