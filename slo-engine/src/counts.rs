@@ -55,6 +55,12 @@ impl Counts {
         *known = (*known).max(minute);
     }
 
+    /// Every collector has read everything that ended before `minute`.
+    pub fn read_all(&mut self, minute: MinuteId) {
+        let collectors = self.services.values().flat_map(BTreeMap::values).flat_map(|source| &source.collectors);
+        self.read_to = collectors.map(|collector| (collector.clone(), minute)).collect();
+    }
+
     /// Gives every minute before `now` (exclusive) its state: read where every expected collector has passed it, else
     /// partial or unmeasured.
     pub fn settle(&mut self, now: MinuteId) {
@@ -94,6 +100,12 @@ impl Counts {
         let series =
             self.services.values().flat_map(BTreeMap::values).flat_map(|source| source.slis.values());
         series.filter_map(|series| series.busy(from, series.end()?).next().map(|(minute, _)| minute)).min()
+    }
+
+    /// The last minute up to `to` that is not idle for some service.
+    pub fn last_busy(&self, to: MinuteId) -> Option<MinuteId> {
+        let series = self.services.values().flat_map(BTreeMap::values).flat_map(|source| source.slis.values());
+        series.filter_map(|series| series.busy(series.first()?, to.plus(1)).next_back()).map(|(minute, _)| minute).max()
     }
 
     /// Up to which minute (exclusive) the furthest collector has read.

@@ -154,11 +154,18 @@ impl Engine {
         Ok(())
     }
 
-    /// Judges, in event time, every minute that has not been judged and that every collector has read; returns the
-    /// instant that the clock has come to.
-    pub async fn catch_up(&self) -> Result<Option<Timestamp>, EngineError> {
+    /// Judges, in event time, every minute that has not been judged, to the newest event that is not after `limit` (a
+    /// line may claim any time); returns the instant that the clock has come to. To be called when everything that the
+    /// collector could find is counted.
+    pub async fn catch_up(&self, limit: Timestamp) -> Result<Option<Timestamp>, EngineError> {
         let mut state = self.fresh_state().await?;
-        let Some((first, target)) = state.counts.first().zip(state.counts.read_to()) else { return Ok(None) };
+        let mut tx = self.store.begin().await?;
+        let newest = store_counts::newest_ms(&mut tx, limit.as_millisecond()).await?.map(MinuteId::of_ms);
+        drop(tx);
+        let newest = newest.max(state.counts.last_busy(MinuteId::of_timestamp(limit)));
+        let Some((first, newest)) = state.counts.first().zip(newest) else { return Ok(None) };
+        let target = newest.plus(1);
+        state.counts.read_all(target);
         state.counts.settle(target);
         let mut at = state.judged_to.map_or(first, |judged| judged.max(first)).plus(1);
         let mut unsaved = 0;

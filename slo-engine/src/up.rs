@@ -1,14 +1,34 @@
-//! `up`: collector and engine in one process, on embedded defaults.
+//! `up`: collector and engine in one process, on embedded defaults. The same collector and the same engine as in
+//! production, with counts handed over in process and the clock of the events.
 
+mod logs;
+mod progress;
+
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
+use anyhow::Context;
+use collector::app::{App as Collector, Options};
+use collector::sink::SendError;
+use collector::sink::slo_engine::{BoxFuture, CountsService};
+use collector::transform::sli::FormatsSeen;
+use prometheus::Registry;
 use settings::{Problems, Syntax};
+use slo::counts::{CountsReply, CountsRequest};
 
-use crate::cli::{Failure, UpArgs};
+use crate::app::App;
+use crate::cli::{Failure, Output, UpArgs};
 use crate::config::Config;
+use crate::engine::{Clock, Engine, EngineError};
+use crate::table;
 
 /// Any free port.
 pub const ANY_PORT: &str = "127.0.0.1:0";
+
+/// How often new lines are looked for once everything was read.
+const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 
 /// The engine's configuration in `up`: embedded defaults, through the same parser as a file.
 pub fn engine_config(data_dir: &Path, listen: &str) -> Result<Config, Problems> {
@@ -20,6 +40,116 @@ pub fn engine_config(data_dir: &Path, listen: &str) -> Result<Config, Problems> 
     Config::parse("the defaults of up", &text.to_string(), Syntax::Yaml, &|_| None)
 }
 
-pub(crate) async fn main(_args: UpArgs) -> Result<(), Failure> {
+/// `slo-engine up`.
+pub(crate) async fn main(args: UpArgs) -> Result<(), Failure> {
+    telemetry::init(telemetry::Format::Human)?;
+    let signals = telemetry::signals()?;
+    let run = Run::start(&args).await?;
+    tokio::select! {
+        done = run.go(&args) => done,
+        signal = signals => {
+            tracing::debug!(signal, "stopping");
+            Ok(())
+        }
+    }
+}
+
+/// Everything that runs in `up`.
+struct Run {
+    engine: App,
+    collector: Collector,
+    formats: Arc<FormatsSeen>,
+}
+
+impl Run {
+    async fn start(args: &UpArgs) -> Result<Self, Failure> {
+        let sources = logs::sources(&args.logs)?;
+        std::fs::create_dir_all(&args.data_dir)
+            .with_context(|| format!("cannot make the data directory {}", args.data_dir.display()))?;
+        let refused = |problems: Problems| Failure::Config(problems.to_string());
+        let config = engine_config(&args.data_dir, &args.listen.to_string()).map_err(refused)?;
+        let registry = Registry::new();
+        let mut engine = App::open(config, Clock::Event, &registry).await?;
+        if !args.once {
+            engine.listen(args.listen, None, registry.clone()).await?;
+        }
+        let formats = Arc::new(FormatsSeen::default());
+        let options = Options {
+            counts: Some(Arc::new(InProcess(engine.engine.clone()))),
+            registry,
+            formats: formats.clone(),
+            ..Options::default()
+        };
+        let config = logs::collector_config(&args.data_dir, &sources).map_err(refused)?;
+        let collector = Collector::start(config, options).await?;
+        Ok(Self { engine, collector, formats })
+    }
+
+    /// Reads, judges, shows; then ends, or serves the page and follows the files.
+    async fn go(self, args: &UpArgs) -> Result<(), Failure> {
+        progress::until_caught_up(&self.collector).await?;
+        if args.once {
+            let books = self.collector.drain().await?;
+            books.check()?;
+            settle(&self.engine).await?;
+            show(&self.engine.engine, args.output, &self.formats).await?;
+            self.engine.stop().await;
+            return Ok(());
+        }
+        settle(&self.engine).await?;
+        show(&self.engine.engine, args.output, &self.formats).await?;
+        eprintln!("\nThe page is at http://{} until Ctrl-C.", args.listen);
+        loop {
+            tokio::time::sleep(FOLLOW_EVERY).await;
+            self.collector.caught_up().await?;
+            settle(&self.engine).await?;
+        }
+    }
+}
+
+/// Judges everything that was read, and sends what that decided.
+async fn settle(app: &App) -> Result<(), Failure> {
+    if let Some(now) = app.engine.catch_up(now()).await? {
+        app.dispatcher.drain_once(now).await?;
+    }
     Ok(())
+}
+
+async fn show(engine: &Engine, output: Output, formats: &FormatsSeen) -> Result<(), Failure> {
+    let model = engine.page_model().await?;
+    match output {
+        Output::Json => println!("{}", serde_json::to_string(&model.overview)?),
+        Output::Text => {
+            println!("Formats: {}\n", logs::formats(formats));
+            println!("{}", table::render(&model.overview, &model.details, &model.incidents));
+        }
+    }
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a line that claims to be of the future is not the newest event")]
+fn now() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}
+
+/// Hands count rows to the engine of this process.
+struct InProcess(Arc<Engine>);
+
+impl CountsService for InProcess {
+    fn post(&self, request: CountsRequest) -> BoxFuture<'_, Result<CountsReply, SendError>> {
+        Box::pin(async move { self.0.ingest(request).await.map_err(|error| classify(&error)) })
+    }
+
+    fn positions(&self, collector: &str) -> BoxFuture<'_, Result<BTreeMap<String, u64>, SendError>> {
+        let collector = collector.to_owned();
+        Box::pin(async move { self.0.positions(&collector).await.map_err(|error| classify(&error)) })
+    }
+}
+
+fn classify(error: &EngineError) -> SendError {
+    let reason = error.to_string();
+    match error {
+        EngineError::BadRows(_) | EngineError::NoIncident(_) => SendError::Reject { reason },
+        EngineError::Store(_) => SendError::Retry { after: None, reason },
+    }
 }

@@ -67,6 +67,10 @@ pub struct Episode {
     pub severity: Severity,
     /// Ids of the policies that are firing or held.
     pub firing: BTreeSet<String>,
+    /// Whether the fast page has fired in it: from then on it can fire again.
+    pub fast_fired: bool,
+    /// When people were last told.
+    pub told: MinuteId,
 }
 
 /// What people are told.
@@ -182,7 +186,9 @@ impl Episodes {
             .filter(|(_, reading)| reading.is_firing())
             .map(|(policy, _)| policy.id())
             .collect();
-        let episode = Episode { number: self.count, opened: at, severity: loudest.0.severity, firing };
+        let fast_fired = fast_page(readings).is_some_and(|(_, fast)| fast.is_firing());
+        let severity = loudest.0.severity;
+        let episode = Episode { number: self.count, opened: at, severity, firing, fast_fired, told: at };
         let notice = notice(&episode, loudest, at);
         self.open = Some(episode);
         Some(Change::Opened(notice))
@@ -201,6 +207,7 @@ impl Episodes {
             return Some(Change::Resolved { episode: number, severity, opened, at });
         }
         let change = louder(&mut episode, &was_firing, readings, at);
+        episode.told = change.as_ref().map_or(episode.told, |_| at);
         self.open = Some(episode);
         change
     }
@@ -249,8 +256,9 @@ fn still_firing(was_firing: &BTreeSet<String>, readings: &[(&BurnPolicy, Reading
     readings.iter().filter_map(fires).collect()
 }
 
-/// Why to tell people anew in an open episode: a ticket became a page, or the fast page fires again. The slow page does not
-/// page again for what the fast one paged.
+/// Why to tell people anew in an open episode: a ticket became a page, or the fast page fires again, or for the first time
+/// after the slow one has paged. Neither pages again for what the other has paged: when both come true within the fast
+/// page's short window (a young service has no six hours to dilute an outage in), that is one page.
 fn louder(
     episode: &mut Episode,
     was_firing: &BTreeSet<String>,
@@ -258,16 +266,22 @@ fn louder(
     at: MinuteId,
 ) -> Option<Change> {
     let loudest = loudest(readings)?;
+    let fast = fast_page(readings).filter(|(_, fast)| fast.is_firing());
+    let fired_before = episode.fast_fired;
+    episode.fast_fired |= fast.is_some();
     if loudest.0.severity > episode.severity {
         episode.severity = loudest.0.severity;
         return Some(Change::Upgraded(notice(episode, loudest, at)));
     }
-    let fast = readings
-        .iter()
-        .filter(|(policy, _)| policy.severity == Severity::Page)
-        .min_by_key(|(policy, _)| policy.long)?;
-    let again = fast.1.is_firing() && !was_firing.contains(&fast.0.id());
-    again.then(|| Change::Renotified(notice(episode, fast, at)))
+    let (policy, _) = fast.filter(|(policy, _)| !was_firing.contains(&policy.id()))?;
+    let news = fired_before || at > episode.told.plus(i64::from(policy.short));
+    fast.filter(|_| news).map(|fast| Change::Renotified(notice(episode, fast, at)))
+}
+
+/// The page with the shortest windows.
+fn fast_page<'a, 'b>(readings: &'a [(&'b BurnPolicy, Reading)]) -> Option<&'a (&'b BurnPolicy, Reading)> {
+    let pages = readings.iter().filter(|(policy, _)| policy.severity == Severity::Page);
+    pages.min_by_key(|(policy, _)| policy.long)
 }
 
 /// The firing policy of the highest severity, the fastest of several.

@@ -101,6 +101,18 @@ fn a_slow_leak_is_a_ticket_and_becomes_a_page_when_it_grows() {
 }
 
 #[test]
+fn an_outage_of_a_young_service_makes_both_pages_true_within_minutes_and_is_told_once() {
+    // 55 minutes of life: 13 ‰ of an hour and of six hours are the same first bad minute, over 6 but not over 14.4 times
+    // what is allowed; the second one is over both.
+    Story::new("99.9")
+        .minutes(55, 1000, 0)
+        .minutes(1, 1000, 700)
+        .told(&["56: opened 1 page_360m_30m"])
+        .minutes(3, 1000, 700)
+        .told(&[]);
+}
+
+#[test]
 fn a_second_outage_within_the_episode_notifies_anew() {
     Story::new("99.9")
         .minutes(4320, 100, 0)

@@ -83,21 +83,14 @@ pub(super) async fn load(
     for row in &stored {
         counts.add(&row.row, &row.collector, &row.edges_us, specs, row.partial);
     }
-    for collector in rows::all_collectors(tx).await? {
-        if let Some(watermark) = collector.watermark_ms {
-            counts.read(&collector.collector, read_to(watermark, clock));
+    if clock == Clock::Wall {
+        for collector in rows::all_collectors(tx).await? {
+            if let Some(watermark) = collector.watermark_ms {
+                counts.read(&collector.collector, MinuteId::of_ms(watermark));
+            }
         }
     }
     Ok(counts)
-}
-
-/// The minute (exclusive) up to which a watermark says that everything was read. In event time the newest event is the
-/// end of what there is, so its minute is whole.
-fn read_to(watermark_ms: i64, clock: Clock) -> MinuteId {
-    match clock {
-        Clock::Wall => MinuteId::of_ms(watermark_ms),
-        Clock::Event => MinuteId::of_ms(watermark_ms).plus(1),
-    }
 }
 
 impl State {
@@ -110,8 +103,8 @@ impl State {
         for &index in &ingested.added {
             self.counts.add(&request.rows[index], &request.collector, &request.edges_us, specs, false);
         }
-        if let Some(watermark) = request.watermark_ms {
-            self.counts.read(&request.collector, read_to(watermark, clock));
+        if let (Some(watermark), Clock::Wall) = (request.watermark_ms, clock) {
+            self.counts.read(&request.collector, MinuteId::of_ms(watermark));
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use alerts::{ChannelName, PoliciesConfig};
 use prometheus::Registry;
 use slo::counts::{
@@ -95,7 +96,7 @@ async fn run(dir: &std::path::Path, requests: &[CountsRequest]) -> Overview {
     for request in requests {
         engine.ingest(request.clone()).await.unwrap();
     }
-    engine.catch_up().await.unwrap();
+    engine.catch_up(Timestamp::MAX).await.unwrap();
     engine.overview().await.unwrap()
 }
 
@@ -137,9 +138,9 @@ async fn an_engine_that_is_opened_again_between_any_two_steps_ends_the_same() {
     for request in &requests {
         engine(b.path()).await.ingest(request.clone()).await.unwrap();
     }
-    engine(b.path()).await.catch_up().await.unwrap();
+    engine(b.path()).await.catch_up(Timestamp::MAX).await.unwrap();
     let again = engine(b.path()).await;
-    again.catch_up().await.unwrap();
+    again.catch_up(Timestamp::MAX).await.unwrap();
     assert_eq!(again.overview().await.unwrap(), want);
     assert_eq!(ledger(a.path()).await, ledger(b.path()).await);
 }

@@ -36,6 +36,16 @@ pub struct StoredCollector {
     pub watermark_ms: Option<i64>,
 }
 
+/// Newest time of a line up to `limit_ms` (ms since 1970), over the streams that hold none after it.
+pub async fn newest_ms(tx: &mut Transaction, limit_ms: i64) -> Result<Option<i64>, StoreError> {
+    let row = sqlx::query("SELECT MAX(newest_ms) FROM streams WHERE newest_ms <= $1")
+        .bind(limit_ms)
+        .fetch_one(&mut **tx)
+        .await
+        .map_err(doing("read streams"))?;
+    Ok(row.get(0))
+}
+
 /// What a request did to the rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ingested {
