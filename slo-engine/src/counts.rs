@@ -57,7 +57,8 @@ impl Counts {
 
     /// Every collector has read everything that ended before `minute`.
     pub fn read_all(&mut self, minute: MinuteId) {
-        let collectors = self.services.values().flat_map(BTreeMap::values).flat_map(|source| &source.collectors);
+        let collectors =
+            self.services.values().flat_map(BTreeMap::values).flat_map(|source| &source.collectors);
         self.read_to = collectors.map(|collector| (collector.clone(), minute)).collect();
     }
 
@@ -104,8 +105,12 @@ impl Counts {
 
     /// The last minute up to `to` that is not idle for some service.
     pub fn last_busy(&self, to: MinuteId) -> Option<MinuteId> {
-        let series = self.services.values().flat_map(BTreeMap::values).flat_map(|source| source.slis.values());
-        series.filter_map(|series| series.busy(series.first()?, to.plus(1)).next_back()).map(|(minute, _)| minute).max()
+        let series =
+            self.services.values().flat_map(BTreeMap::values).flat_map(|source| source.slis.values());
+        series
+            .filter_map(|series| series.busy(series.first()?, to.plus(1)).next_back())
+            .map(|(minute, _)| minute)
+            .max()
     }
 
     /// Up to which minute (exclusive) the furthest collector has read.

@@ -88,7 +88,9 @@ impl Figures<'_> {
         let series = source.series(sli);
         let rolling = self.rolling();
         let month = Window::CalendarMonth.span(self.now, &spec.time_zone);
-        let interval = budget(series, &spec, rolling).interval;
+        let whole = budget(series, &spec, rolling);
+        let measured = series.map_or(0, |series| series.sum(rolling.from, rolling.to).measured());
+        let young = measured < rolling.minutes() && whole.bad > 0;
         let slices = series
             .map_or(Slices::default(), |s| Slices::of(s, rolling.from, rolling.to, spec.objective.target()));
         Detail {
@@ -96,8 +98,9 @@ impl Figures<'_> {
             service: service.to_string(),
             rolling: self.slo(service, source, sli, rolling),
             month: self.slo(service, source, sli, month),
+            projected: young.then(|| whole.projected(measured, rolling.minutes())).flatten().map(decimal),
             threshold_ms: spec.threshold_us.map(|us| us / 1000),
-            sli_interval: interval.map(|bounds| (decimal(bounds.low), decimal(bounds.high))),
+            sli_interval: whole.interval.map(|bounds| (decimal(bounds.low), decimal(bounds.high))),
             source: word(&origin),
             burn: series.map_or(Vec::new(), |series| self.burn(series, &spec)),
             burn_down: series.map_or(Vec::new(), |series| self.burn_down(series, &spec)),

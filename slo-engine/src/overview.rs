@@ -122,6 +122,9 @@ pub struct Detail {
     pub rolling: SloView,
     /// The same over the calendar month so far.
     pub month: SloView,
+    /// Share of the budget that is left when the window is full, if traffic stays as it was and nothing more goes wrong; of a
+    /// window that is young.
+    pub projected: Option<String>,
     /// Threshold of a latency SLO in milliseconds.
     pub threshold_ms: Option<u64>,
     /// Lowest and highest value that the SLI can have, when every missing minute is charged as all bad or all good.

@@ -4,6 +4,10 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::overview::{Detail, IncidentView, Overview, PointView, SliceView, SloView};
 
+/// States with their names, the one that needs someone most first.
+const STATES: [(&str, &str); 4] =
+    [("exhausted", "exhausted"), ("burning", "burning"), ("healthy", "healthy"), ("no_data", "no data")];
+
 /// Everything that the page shows.
 pub struct PageModel {
     /// Figures, alerts and books.
@@ -31,9 +35,7 @@ pub fn render(model: &PageModel) -> Markup {
                 main {
                     @if model.overview.services.is_empty() { (nothing_yet()) }
                     (open_incidents(model))
-                    @for service in &model.overview.services {
-                        (service_card(model, &service.service))
-                    }
+                    @for service in by_need(model) { (service_card(model, service)) }
                     (incident_table(&model.incidents))
                     (books(&model.overview))
                 }
@@ -58,12 +60,24 @@ fn header(model: &PageModel) -> Markup {
                 }
             }
             ul.tally {
-                @for (state, label) in [("exhausted", "exhausted"), ("burning", "burning"), ("healthy", "healthy"), ("no_data", "no data")] {
+                @for (state, label) in STATES {
                     @if count(state) > 0 { li class={ "chip " (state) } { b { (count(state)) } " " (label) } }
                 }
             }
         }
     }
+}
+
+/// Services, those that need someone first.
+fn by_need(model: &PageModel) -> Vec<&str> {
+    let need = |service: &str| {
+        let states = model.details.iter().filter(|detail| detail.service == service);
+        states.map(|detail| STATES.iter().position(|(state, _)| *state == detail.rolling.state)).min()
+    };
+    let mut services: Vec<&str> =
+        model.overview.services.iter().map(|service| service.service.as_str()).collect();
+    services.sort_by_key(|service| need(service));
+    services
 }
 
 fn nothing_yet() -> Markup {
@@ -113,13 +127,18 @@ fn slo_panel(detail: &Detail) -> Markup {
                 p.sub { "No request to judge: " (slo.excluded) " left out by the rules. No data is never good." }
             } @else {
                 div.figures {
-                    div.big { span class=(slo.state) { (percent(slo.budget_remaining.as_deref(), 1)) } small { "budget left" } }
+                    div.big { span class=(slo.state) { (left(slo)) } small { "budget left" } }
                     dl {
                         div { dt { "SLI" } dd { (percent(slo.sli.as_deref(), 4)) } }
                         div { dt { "bad" } dd { (thousands(slo.total - slo.good)) " of " (thousands(slo.total)) } }
                         div { dt { "burn now" } dd { (burn_now(detail)) } }
                         div { dt { "coverage" } dd { (percent(Some(&slo.coverage), 2)) } }
                         div { dt { "this month" } dd { (month(&detail.month)) } }
+                        @if let Some(projected) = &detail.projected {
+                            div title="if traffic stays as it was and nothing more goes wrong" {
+                                dt { "after 30 days" } dd { (percent(Some(projected), 1)) " left" }
+                            }
+                        }
                     }
                 }
                 (burn_down(&detail.burn_down))
@@ -127,6 +146,12 @@ fn slo_panel(detail: &Detail) -> Markup {
             }
         }
     }
+}
+
+/// What is left, without decimals where it is below 0.
+fn left(slo: &SloView) -> String {
+    let ratio = slo.budget_remaining.as_deref();
+    percent(ratio, if ratio.is_some_and(|ratio| ratio.starts_with('-')) { 0 } else { 1 })
 }
 
 fn objective(detail: &Detail) -> String {
@@ -144,9 +169,7 @@ fn burn_now(detail: &Detail) -> String {
 }
 
 fn month(slo: &SloView) -> String {
-    slo.budget_remaining
-        .as_deref()
-        .map_or("no data".to_owned(), |left| format!("{} left", percent(Some(left), 1)))
+    if slo.budget_remaining.is_none() { "no data".to_owned() } else { format!("{} left", left(slo)) }
 }
 
 /// Budget left over time: an area that falls from 100 %; below the line it is overspent.
@@ -172,8 +195,8 @@ fn burn_down(points: &[PointView]) -> Markup {
             }
             figcaption {
                 span { (clock(&first.at)) }
-                span { "budget left, from 100 %" @if floor < 0.0 { " to " (format!("{:.0} %", floor * 100.0)) } }
-                span { (clock(&last.at)) }
+                span { "budget left, from 100 %" @if floor < 0.0 { " to " (format!("−{:.0} %", -floor * 100.0)) } }
+                span { (clock_after(&first.at, &last.at)) }
             }
         }
     }
@@ -190,7 +213,7 @@ fn hurt(slices: &[SliceView]) -> Markup {
             figcaption {
                 span { (clock(&first.from)) }
                 span { "where it hurt, " (first.minutes) " min a cell" }
-                span { (clock(&last.from)) }
+                span { (clock_after(&first.from, &last.from)) }
             }
         }
     }
@@ -258,6 +281,15 @@ fn clock(rfc3339: &str) -> String {
         .map_or_else(|_| rfc3339.to_owned(), |at| at.strftime("%-d %b %H:%M").to_string())
 }
 
+/// An instant beside an earlier one: without the day where it is the same.
+fn clock_after(earlier: &str, later: &str) -> String {
+    let (earlier, later) = (clock(earlier), clock(later));
+    match (earlier.rsplit_once(' '), later.rsplit_once(' ')) {
+        (Some((day, _)), Some((same, time))) if day == same => time.to_owned(),
+        _ => later,
+    }
+}
+
 /// `0.625` as `62.5 %`; digits are cut, never rounded up.
 fn percent(ratio: Option<&str>, digits: usize) -> String {
     let Some(ratio) = ratio else { return "–".to_owned() };
@@ -282,7 +314,7 @@ fn thousands(count: u64) -> String {
     let digits = count.to_string();
     let mut out = String::new();
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push('\u{202f}');
         }
         out.push(digit);

@@ -127,7 +127,10 @@ async fn show(engine: &Engine, output: Output, formats: &FormatsSeen) -> Result<
     Ok(())
 }
 
-#[expect(clippy::disallowed_methods, reason = "a line that claims to be of the future is not the newest event")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a line that claims to be of the future is not the newest event"
+)]
 fn now() -> jiff::Timestamp {
     jiff::Timestamp::now()
 }

@@ -19,7 +19,9 @@ fn documented() -> &'static str {
 fn the_documented_example_is_a_configuration() {
     // The webhook's token is read from this process's environment; PATH is there on every machine.
     let dir = tempfile::tempdir().unwrap();
-    let text = documented().replace("PAGER_TOKEN", "PATH").replace("/var/lib/headroom", dir.path().to_str().unwrap());
+    let text = documented()
+        .replace("PAGER_TOKEN", "PATH")
+        .replace("/var/lib/headroom", dir.path().to_str().unwrap());
     let config = Config::parse("example.yaml", &text, Syntax::Yaml, &env).unwrap();
     assert_eq!(config.listen.to_string(), "0.0.0.0:8080");
     assert_eq!(config.token.as_deref(), Some("secret"));
@@ -49,7 +51,8 @@ fn every_mistake_is_told_at_once_with_its_line() {
 #[test]
 fn a_credential_in_plain_text_is_refused() {
     let problems =
-        Config::parse("engine.yaml", "data_dir: /tmp/x\ncounts:\n  token: hunter2\n", Syntax::Yaml, &env).unwrap_err();
+        Config::parse("engine.yaml", "data_dir: /tmp/x\ncounts:\n  token: hunter2\n", Syntax::Yaml, &env)
+            .unwrap_err();
     let told = problems.to_string();
     assert!(told.starts_with("engine.yaml:3: counts.token: "), "{told}");
     assert!(!told.contains("hunter2"), "{told}");

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
 use alerts::{ChannelName, PoliciesConfig};
+use jiff::Timestamp;
 use prometheus::Registry;
 use slo::counts::{
     ByteRange, CountRow, Counts, CountsRequest, DEFAULT_EDGES_US, MinuteId, Origin, RowKey, ServiceRef, Sli,

@@ -78,15 +78,20 @@ fn recorded() -> anyhow::Result<PathBuf> {
     let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(RECORDED);
     match [here, built].into_iter().find(|path| path.is_dir()) {
         Some(path) => Ok(path),
-        None => bail!("the recorded logs ({RECORDED}) are not here: run this from the sources, or give --logs PATH"),
+        None => bail!(
+            "the recorded logs ({RECORDED}) are not here: run this from the sources, or give --logs PATH"
+        ),
     }
 }
 
 /// A tree of pods holds folders named `<namespace>_<pod>_<uid>`.
 fn is_pods_tree(path: &Path) -> anyhow::Result<bool> {
     let entries = path.read_dir().with_context(|| format!("cannot list {}", path.display()))?;
-    let names = entries.filter_map(Result::ok).filter(|entry| entry.path().is_dir()).map(|entry| entry.file_name());
-    Ok(names.into_iter().any(|name| name.to_string_lossy().split('_').filter(|part| !part.is_empty()).count() == 3))
+    let names =
+        entries.filter_map(Result::ok).filter(|entry| entry.path().is_dir()).map(|entry| entry.file_name());
+    Ok(names
+        .into_iter()
+        .any(|name| name.to_string_lossy().split('_').filter(|part| !part.is_empty()).count() == 3))
 }
 
 /// A path as a glob that matches nothing else.
