@@ -23,7 +23,7 @@ use crate::identity;
 use crate::metrics::Metrics;
 use crate::sink::slo_engine::{Clock, CountsService, Endpoint, Http};
 use crate::sink::{
-    self, ArchiveConfig, ArchiveSink, Batching, BlackholeSink, ConsoleSink, FileSink, Message, Sink,
+    self, ArchiveConfig, ArchiveSink, Batching, BlackholeSink, ConsoleSink, FileSink, Message, Rewind, Sink,
     SinkConfig, SloEngineConfig, SloEngineSink,
 };
 use crate::source::chunk::Positions;
@@ -92,7 +92,7 @@ struct Builder<'a> {
     checkpoints: Arc<Checkpoints>,
     dead_letters: DeadLetters,
     give_up: watch::Receiver<bool>,
-    rewinds: BTreeMap<Name, mpsc::UnboundedSender<Positions>>,
+    rewinds: BTreeMap<Name, mpsc::UnboundedSender<Rewind>>,
     ledgers: BTreeMap<String, Ledger>,
     positions: BTreeMap<Name, Positions>,
     queues: BTreeMap<Name, mpsc::Sender<Message>>,
@@ -326,14 +326,21 @@ impl Builder<'_> {
         &self,
         number: usize,
         commands: mpsc::UnboundedReceiver<Command>,
-        rewinds: mpsc::UnboundedReceiver<Positions>,
+        rewinds: mpsc::UnboundedReceiver<Rewind>,
         stop: watch::Receiver<bool>,
         progress: ProgressSlot,
     ) -> follow::Context {
         let (name, source) = &self.config.sources[number];
         follow::Context {
             name: name.to_string(),
-            fan_out: FanOut::new(self.config, number, &self.queues, &self.options.formats, &self.metrics),
+            fan_out: FanOut::new(
+                self.config,
+                number,
+                &self.queues,
+                &self.positions,
+                &self.options.formats,
+                &self.metrics,
+            ),
             checkpoints: self.checkpoints.clone(),
             metrics: self.metrics.component(name, "source", source.kind()),
             progress,

@@ -101,13 +101,13 @@ impl Ledger {
         account.in_flight = account.in_flight.saturating_sub(lines);
     }
 
-    /// Lines reached their end: `arrived` of `fates` of them were delivered, but for `rejected` ones.
-    pub fn settle(&self, fates: Fates, rejected: u64) {
+    /// Lines reached their end; what arrived is delivered.
+    pub fn settle(&self, fates: Fates) {
         let mut account = self.account();
-        account.delivered += fates.arrived - rejected;
+        account.delivered += fates.arrived;
         account.filtered += fates.filtered;
         account.dropped += fates.dropped;
-        account.dead_lettered += fates.dead_lettered + rejected;
+        account.dead_lettered += fates.dead_lettered;
         account.in_flight = account.in_flight.saturating_sub(fates.read);
     }
 

@@ -19,7 +19,7 @@ use crate::source::chunk::{Chunk, Positions};
 pub use archive::{ArchiveConfig, ArchiveSink};
 pub use blackhole::BlackholeSink;
 pub use console::{ConsoleConfig, ConsoleSink};
-pub(crate) use driver::{Context, Message, drive};
+pub(crate) use driver::{Context, Message, Rewind, drive};
 pub use encoding::Encoding;
 pub use file::{FileSink, FileSinkConfig};
 pub use slo_engine::{SloEngineConfig, SloEngineSink};

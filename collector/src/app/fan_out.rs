@@ -2,21 +2,31 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{Config, Name};
-use crate::event::{Batch, Event, StreamId};
+use crate::event::{Batch, Event, Span, StreamId};
 use crate::metrics::{ComponentMetrics, Metrics};
-use crate::sink::Message;
-use crate::source::chunk::Chunk;
+use crate::sink::{Message, Rewind};
+use crate::source::SourceConfig;
+use crate::source::chunk::{Chunk, Positions};
 use crate::transform::sli::FormatsSeen;
 use crate::transform::{Transform, TransformConfig};
+
+/// How long a full queue is waited for before its sink counts as behind.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Events by the name of the component that they come out of.
+type Outputs = BTreeMap<Name, Batch>;
 
 /// From one source to its sinks.
 pub(super) struct FanOut {
     source: Name,
     number: usize,
+    /// What a sink missed can be read again.
+    rereads: bool,
     steps: Vec<Step>,
     outlets: Vec<Outlet>,
 }
@@ -31,17 +41,27 @@ struct Step {
 }
 
 /// A sink that consumes the source.
-pub(super) struct Outlet {
-    pub(super) inputs: Vec<Name>,
-    pub(super) queue: mpsc::Sender<Message>,
+struct Outlet {
+    sink: Name,
+    inputs: Vec<Name>,
+    queue: mpsc::Sender<Message>,
+    metrics: ComponentMetrics,
+    /// Everything below was put into the queue, or is delivered.
+    sent: Positions,
+    /// It did not keep up: it gets nothing until its queue is empty, then the source goes back for it.
+    behind: bool,
 }
 
+/// The sinks have stopped.
+pub(super) struct Gone;
+
 impl FanOut {
-    /// The part of the configuration that lies behind a source; `queues` by name of the sink.
+    /// The part of the configuration that lies behind a source; `queues` and `positions` by name of the sink.
     pub(super) fn new(
         config: &Config,
         number: usize,
         queues: &BTreeMap<Name, mpsc::Sender<Message>>,
+        positions: &BTreeMap<Name, Positions>,
         formats: &Arc<FormatsSeen>,
         metrics: &Metrics,
     ) -> Self {
@@ -58,21 +78,91 @@ impl FanOut {
             metrics: metrics.component(name, "transform", transform.kind()),
         });
         let sinks = config.sinks.iter().filter(|(name, ..)| reached.contains(name));
-        let outlets = sinks.filter_map(|(name, inputs, _)| {
-            Some(Outlet { inputs: inside(inputs), queue: queues.get(name)?.clone() })
+        let outlets = sinks.filter_map(|(name, inputs, sink)| {
+            Some(Outlet {
+                sink: name.clone(),
+                inputs: inside(inputs),
+                queue: queues.get(name)?.clone(),
+                metrics: metrics.component(name, "sink", sink.kind()),
+                sent: positions.get(name).cloned().unwrap_or_default(),
+                behind: false,
+            })
         });
-        Self { number, steps: steps.collect(), outlets: outlets.collect(), source }
+        let rereads = !matches!(config.sources[number].1, SourceConfig::Stdin(_));
+        Self { number, rereads, steps: steps.collect(), outlets: outlets.collect(), source }
     }
 
-    /// Hands a chunk to every sink; waits where a queue is full. An error: the sinks have stopped.
-    pub(super) async fn hand_on(&mut self, chunk: Chunk) -> Result<(), ()> {
+    /// Hands a chunk to every sink that does not have it yet. Where a queue stays full while other sinks take theirs, that
+    /// sink falls behind.
+    pub(super) async fn hand_on(&mut self, chunk: Chunk) -> Result<(), Gone> {
+        let wanted = |outlet: &Outlet| !outlet.behind && outlet.lacks(&chunk);
+        let takers: Vec<usize> = (0..self.outlets.len()).filter(|&at| wanted(&self.outlets[at])).collect();
+        if takers.is_empty() {
+            return Ok(());
+        }
         let Chunk { batch, marks, .. } = chunk;
         let spans = batch.spans.clone();
-        let mut outputs: BTreeMap<Name, Batch> = BTreeMap::from([(self.source.clone(), batch)]);
+        let (outputs, dropped) = self.transform(batch, &spans);
+        for at in takers {
+            let batch = input(&outputs, &self.outlets[at].inputs, &spans);
+            let chunk = Chunk { batch, marks: marks.clone(), dropped: dropped.clone() };
+            let others = self.rereads && self.outlets.iter().filter(|outlet| !outlet.behind).count() > 1;
+            self.outlets[at].send(chunk, others).await?;
+        }
+        Ok(())
+    }
+
+    /// The positions to go back to for sinks that were behind and have emptied their queues; nothing if there are none.
+    pub(super) fn recovered(&mut self) -> Vec<Positions> {
+        let ready =
+            |outlet: &&mut Outlet| outlet.behind && outlet.queue.capacity() == outlet.queue.max_capacity();
+        let recovered = self.outlets.iter_mut().filter(ready).map(|outlet| {
+            outlet.behind = false;
+            tracing::info!(sink = %outlet.sink, "the sink keeps up again; reading what it lacks");
+            outlet.sent.clone()
+        });
+        recovered.collect()
+    }
+
+    /// A sink has less than was thought.
+    pub(super) fn lower(&mut self, back: &Rewind) {
+        for outlet in self.outlets.iter_mut().filter(|outlet| *outlet.sink == *back.sink) {
+            outlet.sent.extend(back.positions.clone());
+        }
+    }
+
+    /// Tells every sink that all that was written before the instant was handed on.
+    pub(super) async fn caught_up(&self, at_ms: i64) -> Result<(), Gone> {
+        for outlet in self.outlets.iter().filter(|outlet| !outlet.behind) {
+            let message = Message::CaughtUp { source: self.number, at_ms };
+            // One that stays full hears it the next time: a watermark may be late, but never early.
+            if let Ok(told) = tokio::time::timeout(PATIENCE, outlet.queue.send(message)).await {
+                told.map_err(|_| Gone)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until every sink has delivered what was handed on.
+    pub(super) async fn flush(&self) -> Result<(), Gone> {
+        let mut answers = Vec::new();
+        for outlet in &self.outlets {
+            let (answer, delivered) = oneshot::channel();
+            outlet.queue.send(Message::Flush(answer)).await.map_err(|_| Gone)?;
+            answers.push(delivered);
+        }
+        for delivered in answers {
+            delivered.await.map_err(|_| Gone)?;
+        }
+        Ok(())
+    }
+
+    /// What comes out of each component, and which records a `remap` dropped.
+    fn transform(&mut self, batch: Batch, spans: &[Span]) -> (Outputs, BTreeSet<(StreamId, u64)>) {
+        let mut outputs: Outputs = BTreeMap::from([(self.source.clone(), batch)]);
         let mut dropped = BTreeSet::new();
-        for at in 0..self.steps.len() {
-            let input = self.input(&outputs, &self.steps[at].inputs, &spans);
-            let step = &mut self.steps[at];
+        for step in &mut self.steps {
+            let input = input(&outputs, &step.inputs, spans);
             let (before, count) = (step.drops.then(|| records(&input.events)), input.events.len() as u64);
             let output = step.transform.apply(input);
             step.note(count, output.events.len() as u64);
@@ -81,46 +171,58 @@ impl FanOut {
             }
             outputs.insert(step.name.clone(), output);
         }
-        for outlet in &self.outlets {
-            let batch = self.input(&outputs, &outlet.inputs, &spans);
-            let chunk = Chunk { batch, marks: marks.clone(), dropped: dropped.clone() };
-            outlet.queue.send(Message::Chunk(chunk)).await.map_err(drop)?;
-        }
-        Ok(())
+        (outputs, dropped)
+    }
+}
+
+impl Outlet {
+    /// Whether the chunk has news for the sink.
+    fn lacks(&self, chunk: &Chunk) -> bool {
+        chunk.batch.spans.iter().any(|span| {
+            let sent = self.sent.get(&span.stream.id).copied();
+            sent.is_none_or(|sent| sent < span.end)
+                || span.start == span.end
+                || span.ended
+                || span.broken.is_some()
+        })
     }
 
-    /// Tells every sink that all that was written before the instant was handed on.
-    pub(super) async fn caught_up(&self, at_ms: i64) -> Result<(), ()> {
-        for outlet in &self.outlets {
-            outlet.queue.send(Message::CaughtUp { source: self.number, at_ms }).await.map_err(drop)?;
+    async fn send(&mut self, chunk: Chunk, others: bool) -> Result<(), Gone> {
+        let chunk = if chunk.reaches_below(&self.sent) { chunk.above(&self.sent) } else { chunk };
+        if chunk.is_empty() {
+            return Ok(());
         }
+        let room = self.queue.reserve();
+        // Alone, there is nobody to wait for: the files are the buffer.
+        let room = match others {
+            true => tokio::time::timeout(PATIENCE, room).await,
+            false => Ok(room.await),
+        };
+        let Ok(room) = room else {
+            self.behind = true;
+            self.metrics.error("lagging");
+            tracing::warn!(sink = %self.sink,
+                "the sink does not keep up; the others go on, it will get what it lacks from the files");
+            return Ok(());
+        };
+        for span in &chunk.batch.spans {
+            self.sent.insert(span.stream.id.clone(), span.end);
+        }
+        room.map_err(|_| Gone)?.send(Message::Chunk(chunk));
         Ok(())
     }
+}
 
-    /// Waits until every sink has delivered what was handed on.
-    pub(super) async fn flush(&self) -> Result<(), ()> {
-        let mut answers = Vec::new();
-        for outlet in &self.outlets {
-            let (answer, delivered) = oneshot::channel();
-            outlet.queue.send(Message::Flush(answer)).await.map_err(drop)?;
-            answers.push(delivered);
-        }
-        for delivered in answers {
-            delivered.await.map_err(drop)?;
-        }
-        Ok(())
+/// The events that come in by several names.
+fn input(outputs: &Outputs, names: &[Name], spans: &[Span]) -> Batch {
+    let mut events = Vec::new();
+    for name in names {
+        events.extend(outputs.get(name).map(|batch| batch.events.clone()).unwrap_or_default());
     }
-
-    fn input(&self, outputs: &BTreeMap<Name, Batch>, names: &[Name], spans: &[crate::event::Span]) -> Batch {
-        let mut events = Vec::new();
-        for name in names {
-            events.extend(outputs.get(name).map(|batch| batch.events.clone()).unwrap_or_default());
-        }
-        if names.len() > 1 {
-            renumber(&mut events, spans);
-        }
-        Batch { events, spans: spans.to_vec() }
+    if names.len() > 1 {
+        renumber(&mut events, spans);
     }
+    Batch { events, spans: spans.to_vec() }
 }
 
 impl Step {
@@ -148,7 +250,7 @@ fn records(events: &[Event]) -> BTreeSet<(StreamId, u64)> {
 }
 
 /// Brings the events of several inputs into stream order; events of one record get numbers of their own.
-fn renumber(events: &mut [Event], spans: &[crate::event::Span]) {
+fn renumber(events: &mut [Event], spans: &[Span]) {
     let order: BTreeMap<&str, usize> =
         spans.iter().enumerate().map(|(at, span)| (&*span.stream.id, at)).collect();
     events.sort_by_key(|event| (order.get(&*event.place.stream.id).copied(), event.place.offset));

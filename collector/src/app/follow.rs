@@ -11,7 +11,7 @@ use super::fan_out::FanOut;
 use super::progress::ProgressSlot;
 use crate::checkpoint::Checkpoints;
 use crate::metrics::ComponentMetrics;
-use crate::source::chunk::Positions;
+use crate::sink::Rewind;
 use crate::source::stdin::Input;
 use crate::source::tails::Tails;
 
@@ -34,19 +34,25 @@ pub(super) struct Context {
     pub(super) metrics: ComponentMetrics,
     pub(super) progress: ProgressSlot,
     pub(super) commands: mpsc::UnboundedReceiver<Command>,
-    pub(super) rewinds: mpsc::UnboundedReceiver<Positions>,
+    pub(super) rewinds: mpsc::UnboundedReceiver<Rewind>,
     pub(super) stop: watch::Receiver<bool>,
 }
 
-/// The source's sinks are gone, or it is told to stop.
+/// The source's sinks are gone.
 struct Stopped;
 
 /// Follows files until told to stop.
 pub(super) async fn follow(tails: Tails, interval: Duration, context: Context) {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut stop = context.stop.clone();
     let mut following = Following { tails, context };
-    let _ = following.run(&mut ticks).await;
+    // Being stopped is like a kill: what is on its way is read again by the next process.
+    tokio::select! {
+        biased;
+        _ = stop.wait_for(|&stop| stop) => {}
+        _ = following.run(&mut ticks) => {}
+    }
 }
 
 struct Following {
@@ -59,10 +65,9 @@ impl Following {
         loop {
             let command = tokio::select! {
                 biased;
-                _ = self.context.stop.wait_for(|&stop| stop) => return Err(Stopped),
                 command = self.context.commands.recv() => command,
                 Some(back) = self.context.rewinds.recv() => {
-                    self.tails.rewind(&back);
+                    self.go_back(&back);
                     None
                 }
                 _ = ticks.tick() => None,
@@ -92,17 +97,35 @@ impl Following {
             while self.round().await? && rounds < ROUNDS {
                 rounds += 1;
             }
-            self.context.fan_out.flush().await.map_err(|()| Stopped)?;
-            match self.context.rewinds.try_recv() {
-                Ok(back) => self.tails.rewind(&back),
-                Err(_) => return Ok(()),
+            self.context.fan_out.flush().await.map_err(|_| Stopped)?;
+            let back = self.context.rewinds.try_recv();
+            if let Ok(back) = &back {
+                self.go_back(back);
+            }
+            if back.is_err() && !self.go_back_for_recovered() {
+                return Ok(());
             }
         }
+    }
+
+    fn go_back(&mut self, back: &Rewind) {
+        self.context.fan_out.lower(back);
+        self.tails.rewind(|id| back.positions.get(id).copied());
+    }
+
+    /// Goes back for sinks that were behind and are ready again; returns whether there are any.
+    fn go_back_for_recovered(&mut self) -> bool {
+        let recovered = self.context.fan_out.recovered();
+        for sent in &recovered {
+            self.tails.rewind(|id| Some(sent.get(id).copied().unwrap_or(0)));
+        }
+        !recovered.is_empty()
     }
 
     /// Reads what a scan finds; returns whether that was anything.
     async fn round(&mut self) -> Result<bool, Stopped> {
         let now_ms = now_ms();
+        self.go_back_for_recovered();
         self.tails.scan(now_ms);
         self.report(0);
         let mut any = false;
@@ -110,17 +133,13 @@ impl Following {
             any |= chunk.batch.spans.iter().any(|span| span.start < span.end);
             let lines = chunk.lines();
             let events = chunk.batch.events.len() as u64;
-            tokio::select! {
-                biased;
-                _ = self.context.stop.wait_for(|&stop| stop) => return Err(Stopped),
-                handed = self.context.fan_out.hand_on(chunk) => handed.map_err(|()| Stopped)?,
-            }
+            self.context.fan_out.hand_on(chunk).await.map_err(|_| Stopped)?;
             self.context.metrics.received(events);
             self.context.metrics.sent(events);
             self.report(lines);
         }
         self.report(0);
-        self.context.fan_out.caught_up(now_ms).await.map_err(|()| Stopped)?;
+        self.context.fan_out.caught_up(now_ms).await.map_err(|_| Stopped)?;
         Ok(any)
     }
 
@@ -138,22 +157,24 @@ impl Following {
 }
 
 /// Reads an input that is read once. Being asked to catch up, it answers at the input's end.
-pub(super) async fn read_once<R: AsyncRead + Unpin>(mut input: Input<R>, mut context: Context) {
+pub(super) async fn read_once<R: AsyncRead + Unpin>(input: Input<R>, context: Context) {
+    let mut stop = context.stop.clone();
+    tokio::select! {
+        biased;
+        _ = stop.wait_for(|&stop| stop) => {}
+        _ = read_to_end(input, context) => {}
+    }
+}
+
+async fn read_to_end<R: AsyncRead + Unpin>(mut input: Input<R>, mut context: Context) -> Result<(), Stopped> {
     loop {
-        let chunk = tokio::select! {
-            biased;
-            _ = context.stop.wait_for(|&stop| stop) => return,
-            chunk = input.next_chunk() => chunk,
-        };
-        match chunk {
+        match input.next_chunk().await {
             Ok(Some(chunk)) => {
                 let (events, lines) = (chunk.batch.events.len() as u64, chunk.lines());
                 context.metrics.received(events);
                 context.metrics.sent(events);
                 context.progress.add_lines(lines);
-                if context.fan_out.hand_on(chunk).await.is_err() {
-                    return;
-                }
+                context.fan_out.hand_on(chunk).await.map_err(|_| Stopped)?;
             }
             Ok(None) => break,
             Err(error) => {
@@ -163,24 +184,18 @@ pub(super) async fn read_once<R: AsyncRead + Unpin>(mut input: Input<R>, mut con
             }
         }
     }
-    let _ = context.fan_out.caught_up(now_ms()).await;
-    loop {
-        let command = tokio::select! {
-            _ = context.stop.wait_for(|&stop| stop) => return,
-            command = context.commands.recv() => command,
-        };
-        let Some(command) = command else { return };
-        if context.fan_out.flush().await.is_err() {
-            return;
-        }
+    context.fan_out.caught_up(now_ms()).await.map_err(|_| Stopped)?;
+    while let Some(command) = context.commands.recv().await {
+        context.fan_out.flush().await.map_err(|_| Stopped)?;
         match command {
             Command::CatchUp(done) => drop(done.send(())),
             Command::Drain(done) => {
                 let _ = done.send(());
-                return;
+                return Ok(());
             }
         }
     }
+    Ok(())
 }
 
 #[expect(clippy::disallowed_methods, reason = "the driver of a source reads the clock for it")]

@@ -4,3 +4,4 @@ mod crash;
 mod files;
 mod harness;
 mod pods;
+mod sinks;

@@ -38,6 +38,15 @@ pub(crate) enum Message {
     Flush(oneshot::Sender<()>),
 }
 
+/// A sink has less than was thought.
+#[derive(Clone, Debug)]
+pub(crate) struct Rewind {
+    /// Its name.
+    pub(crate) sink: String,
+    /// How much it has, of the streams in question.
+    pub(crate) positions: Positions,
+}
+
 /// What a driver works with.
 pub(crate) struct Context {
     pub(crate) name: String,
@@ -52,7 +61,7 @@ pub(crate) struct Context {
     pub(crate) positions: Positions,
     /// The receiver did not say at start what it holds: it is asked again before anything is sent, and the sources are
     /// told here if that is less than was thought.
-    pub(crate) rewind: Option<Vec<mpsc::UnboundedSender<Positions>>>,
+    pub(crate) rewind: Option<Vec<mpsc::UnboundedSender<Rewind>>>,
     /// Set when what is on its way is to be given up.
     pub(crate) give_up: watch::Receiver<bool>,
 }
@@ -206,15 +215,15 @@ impl<S: Sink> Driver<S> {
         while let Some(chunk) = parts.pop() {
             let mut request = self.sink.encode(&chunk, self.watermark().filter(|_| parts.is_empty()));
             match self.send(&mut request).await? {
-                Ok(()) => self.settle(&chunk, 0),
+                Ok(()) => self.settle(&chunk),
                 // Nothing to put aside: the spans alone are not worth a stop.
                 Err(reason) if chunk.batch.events.is_empty() => {
                     tracing::error!(sink = self.context.name, %reason, "a request without events was rejected");
-                    self.settle(&chunk, 0);
+                    self.settle(&chunk);
                 }
                 Err(reason) => match chunk.halves() {
                     Ok((first, second)) => parts.extend([second, first]),
-                    Err(record) => self.reject(&record, &reason).await?,
+                    Err(record) => self.reject(record, &reason).await?,
                 },
             }
         }
@@ -265,7 +274,7 @@ impl<S: Sink> Driver<S> {
         Ok(())
     }
 
-    fn start_from(&mut self, held: Positions, sources: &[mpsc::UnboundedSender<Positions>]) {
+    fn start_from(&mut self, held: Positions, sources: &[mpsc::UnboundedSender<Rewind>]) {
         let pending = std::mem::take(&mut self.pending);
         let before = pending.lines();
         let start = |id: &StreamId| held.get(id).copied().unwrap_or(0);
@@ -290,21 +299,22 @@ impl<S: Sink> Driver<S> {
         self.context.checkpoints.correct(&self.context.name, &held);
         let back: Positions = lower.iter().map(|id| (id.clone(), start(id))).collect();
         for source in sources.iter().filter(|_| !back.is_empty()) {
-            let _ = source.send(back.clone());
+            let back = Rewind { sink: self.context.name.clone(), positions: back.clone() };
+            let _ = source.send(back);
         }
         self.awaited = lower;
     }
 
-    fn settle(&mut self, chunk: &Chunk, rejected: u64) {
+    fn settle(&mut self, chunk: &Chunk) {
         let moved: Positions =
             chunk.batch.spans.iter().map(|span| (span.stream.id.clone(), span.end)).collect();
         self.context.positions.extend(moved.clone());
         self.context.checkpoints.advance(&self.context.name, &moved);
-        self.context.ledger.settle(chunk.fates(), rejected);
-        self.context.metrics.sent((chunk.batch.events.len() as u64).saturating_sub(rejected));
+        self.context.ledger.settle(chunk.fates());
+        self.context.metrics.sent(chunk.batch.events.len() as u64);
     }
 
-    async fn reject(&mut self, chunk: &Chunk, reason: &str) -> Result<(), GivenUp> {
+    async fn reject(&mut self, chunk: Chunk, reason: &str) -> Result<(), GivenUp> {
         let mut pause = FIRST_PAUSE;
         for event in &chunk.batch.events {
             let place = &event.place;
@@ -320,7 +330,13 @@ impl<S: Sink> Driver<S> {
                 self.pause(&mut pause, None).await?;
             }
         }
-        self.settle(chunk, chunk.fates().arrived);
+        // The receiver learns that the bytes are dealt with, so that its own account of them has no hole.
+        let covered = chunk.dead_lettered();
+        let mut request = self.sink.encode(&covered, None);
+        if let Err(reason) = self.send(&mut request).await? {
+            tracing::error!(sink = self.context.name, %reason, "the range of a rejected record was rejected too");
+        }
+        self.settle(&covered);
         Ok(())
     }
 

@@ -89,6 +89,21 @@ impl Chunk {
         Ok((first, self.select(|span| (start(span), u64::MAX))))
     }
 
+    /// The same range with what arrived of it in the dead-letter store.
+    #[must_use]
+    pub fn dead_lettered(mut self) -> Self {
+        let events = std::mem::take(&mut self.batch.events);
+        let gone: BTreeSet<_> =
+            events.iter().map(|event| (&event.place.stream.id, event.place.offset)).collect();
+        for (span, marks) in self.batch.spans.iter_mut().zip(&mut self.marks) {
+            for mark in marks.iter_mut() {
+                mark.dead_lettered |= gone.contains(&(&span.stream.id, mark.offset));
+            }
+            describe(span, marks);
+        }
+        self
+    }
+
     /// Whether `next` can be joined: each of its spans begins where ours of the same stream ends.
     pub fn joins(&self, next: &Self) -> bool {
         next.batch.spans.iter().all(|new| match self.span_of(&new.stream.id) {

@@ -39,6 +39,8 @@ pub struct Tails {
     known: BTreeMap<StreamId, Known>,
     learned: BTreeSet<StreamId>,
     handed: Positions,
+    /// Where [`ReadFrom::End`] began.
+    floors: Positions,
     work: VecDeque<String>,
     turn: u32,
     refused: BTreeSet<PathBuf>,
@@ -122,6 +124,7 @@ impl Tails {
             known,
             learned: BTreeSet::new(),
             handed: start,
+            floors: Positions::new(),
             work: VecDeque::new(),
             turn: 0,
             refused: BTreeSet::new(),
@@ -219,13 +222,14 @@ impl Tails {
         amount
     }
 
-    /// Goes back to `positions` in every stream that was handed on beyond them.
-    pub fn rewind(&mut self, positions: &Positions) {
-        for (id, &position) in positions {
-            if self.handed.get(id).is_some_and(|&handed| handed > position) {
-                self.handed.insert(id.clone(), position);
-                self.drop_tail(id);
-            }
+    /// Goes back to what `position` gives, in every stream that was handed on beyond it.
+    pub fn rewind(&mut self, position: impl Fn(&StreamId) -> Option<u64>) {
+        let beyond =
+            |(id, &handed): (&StreamId, &u64)| Some((id.clone(), position(id).filter(|&at| at < handed)?));
+        let back: Positions = self.handed.iter().filter_map(beyond).collect();
+        for (id, at) in back {
+            self.handed.insert(id.clone(), at);
+            self.drop_tail(&id);
         }
         self.identify_new();
         self.find_work();

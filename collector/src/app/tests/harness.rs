@@ -41,7 +41,8 @@ struct Ranges {
     /// Requests until the engine fails: it fails before the commit, or after it and loses its answer.
     fail: Option<(u32, bool)>,
     silent: bool,
-    requests: u32,
+    /// Requests with counts of this minute are refused for good.
+    reject: Option<MinuteId>,
 }
 
 /// What an engine has counted, without how it came in.
@@ -198,8 +199,14 @@ impl Engine {
         self.0.lock().unwrap().silent = silent;
     }
 
-    pub(super) fn requests(&self) -> u32 {
-        self.0.lock().unwrap().requests
+    /// Refuses requests with counts of this minute for good.
+    pub(super) fn reject(&self, minute: MinuteId) {
+        self.0.lock().unwrap().reject = Some(minute);
+    }
+
+    /// Forgets everything.
+    pub(super) fn lose_all(&self) {
+        *self.0.lock().unwrap() = Ranges::default();
     }
 
     pub(super) fn watermark_ms(&self) -> Option<i64> {
@@ -284,7 +291,10 @@ impl Ranges {
 impl CountsService for Engine {
     fn post(&self, request: CountsRequest) -> BoxFuture<'_, Result<CountsReply, SendError>> {
         let mut ranges = self.0.lock().unwrap();
-        ranges.requests += 1;
+        if request.rows.iter().any(|row| Some(row.key.minute) == ranges.reject) {
+            let reason = "the test does not like the minute".into();
+            return Box::pin(std::future::ready(Err(SendError::Reject { reason })));
+        }
         let failure = SendError::Retry { after: None, reason: "the test says so".into() };
         let answer = match ranges.fail {
             Some((0, applied)) => {

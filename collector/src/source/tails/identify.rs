@@ -73,7 +73,9 @@ impl Tails {
             Known { source: self.identity.rule.clone(), base: base.to_string(), ..Known::default() },
         );
         if self.read_from == ReadFrom::End && self.first_scan && !self.handed.contains_key(&id) {
-            self.handed.insert(id.clone(), last_line_end(&mut content)?);
+            let end = last_line_end(&mut content)?;
+            self.handed.insert(id.clone(), end);
+            self.floors.insert(id.clone(), end);
         }
         self.activate(id, found, content)
     }
