@@ -40,7 +40,7 @@ pub struct UpArgs {
     /// default the recorded logs that come with the sources.
     #[arg(long = "logs", value_name = "PATH")]
     pub logs: Vec<PathBuf>,
-    /// Where state, archive and dead letters lie.
+    /// Where state, archive and dead letters lie; those of the recorded logs lie in its folder `recorded`.
     #[arg(long, default_value = "./.headroom")]
     pub data_dir: PathBuf,
     /// Address of the page and the API.
@@ -75,7 +75,7 @@ pub struct ReportArgs {
     /// Configuration of the engine whose state is read.
     #[arg(long, conflicts_with = "data_dir")]
     pub config: Option<PathBuf>,
-    /// Data directory of `up`, where no configuration is given.
+    /// Data directory of `up`, where no configuration is given; `./.headroom/recorded` for the recorded logs.
     #[arg(long, default_value = "./.headroom")]
     pub data_dir: PathBuf,
 }

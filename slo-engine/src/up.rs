@@ -5,7 +5,7 @@ mod logs;
 mod progress;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +54,11 @@ pub(crate) async fn main(args: UpArgs) -> Result<(), Failure> {
     }
 }
 
+/// The recorded logs have a state of their own, so that they never stand beside the services of your logs.
+fn data_dir(args: &UpArgs) -> PathBuf {
+    if args.logs.is_empty() { args.data_dir.join("recorded") } else { args.data_dir.clone() }
+}
+
 /// Everything that runs in `up`.
 struct Run {
     engine: App,
@@ -64,10 +69,11 @@ struct Run {
 impl Run {
     async fn start(args: &UpArgs) -> Result<Self, Failure> {
         let sources = logs::sources(&args.logs)?;
-        std::fs::create_dir_all(&args.data_dir)
-            .with_context(|| format!("cannot make the data directory {}", args.data_dir.display()))?;
+        let data_dir = data_dir(args);
+        std::fs::create_dir_all(&data_dir)
+            .with_context(|| format!("cannot make the data directory {}", data_dir.display()))?;
         let refused = |problems: Problems| Failure::Config(problems.to_string());
-        let config = engine_config(&args.data_dir, &args.listen.to_string()).map_err(refused)?;
+        let config = engine_config(&data_dir, &args.listen.to_string()).map_err(refused)?;
         let registry = Registry::new();
         let mut engine = App::open(config, Clock::Event, &registry).await?;
         if !args.once {
@@ -80,7 +86,7 @@ impl Run {
             formats: formats.clone(),
             ..Options::default()
         };
-        let config = logs::collector_config(&args.data_dir, &sources).map_err(refused)?;
+        let config = logs::collector_config(&data_dir, &sources).map_err(refused)?;
         let collector = Collector::start(config, options).await?;
         Ok(Self { engine, collector, formats })
     }
