@@ -205,3 +205,85 @@ fn merge(old: &mut Span, new: Span) {
         (a, b) => a.or(b),
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::event::{Body, Place, Stream};
+
+    /// A chunk of one stream: records of ten bytes from `start`, each kept as an event, filtered or dead-lettered.
+    fn chunk(id: &str, start: u64, records: &[u8]) -> Chunk {
+        let stream = Arc::new(Stream { id: id.into(), path: id.into(), pod: None });
+        let mut chunk = Chunk::default();
+        let mut marks = Vec::new();
+        for (offset, what) in (start..).step_by(10).zip(records) {
+            marks.push(Mark { offset, dead_lettered: *what == 0, time: None });
+            if *what > 1 {
+                let place = Place { stream: stream.clone(), offset, index: 0 };
+                chunk.batch.events.push(Event {
+                    place,
+                    time: None,
+                    stdio: None,
+                    body: Body::Line("x".into()),
+                });
+            }
+        }
+        let end = start + 10 * records.len() as u64;
+        let mut span =
+            Span { stream, start, end, lines: 0, dead_lettered: 0, times: None, ended: true, broken: None };
+        describe(&mut span, &marks);
+        chunk.batch.spans.push(span);
+        chunk.marks.push(marks);
+        chunk
+    }
+
+    fn add(a: Fates, b: Fates) -> Fates {
+        Fates {
+            read: a.read + b.read,
+            arrived: a.arrived + b.arrived,
+            filtered: a.filtered + b.filtered,
+            dropped: a.dropped + b.dropped,
+            dead_lettered: a.dead_lettered + b.dead_lettered,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn however_a_chunk_is_cut_its_parts_are_the_whole(
+            a in proptest::collection::vec(0..4u8, 1..20),
+            b in proptest::collection::vec(0..4u8, 1..20),
+            cut in 0..25u64,
+        ) {
+            let mut whole = chunk("a", 0, &a);
+            whole.join(chunk("b", 70, &b));
+            let positions = Positions::from([("a".into(), 10 * cut), ("b".into(), 70 + 5 * cut / 10 * 10)]);
+            let above = whole.clone().above(&positions);
+            prop_assert!(!above.reaches_below(&positions));
+            prop_assert_eq!(above.clone().above(&positions).fates(), above.fates());
+            if let Ok((first, second)) = whole.clone().halves() {
+                prop_assert!(!first.batch.events.is_empty() && !second.batch.events.is_empty());
+                prop_assert_eq!(add(first.fates(), second.fates()), whole.fates());
+                let mut joined = first;
+                prop_assert!(joined.joins(&second));
+                joined.join(second);
+                prop_assert_eq!(joined.fates(), whole.fates());
+                prop_assert_eq!(joined.batch.spans.iter().map(|span| span.lines).sum::<u64>(), whole.lines());
+                prop_assert!(joined.batch.spans.iter().all(|span| span.ended));
+            }
+        }
+    }
+
+    #[test]
+    fn a_single_record_cannot_be_halved_and_can_be_dead_lettered() {
+        let record = chunk("a", 0, &[1, 3, 0]).halves().unwrap_err();
+        assert_eq!(record.fates(), Fates { read: 3, arrived: 1, filtered: 1, dropped: 0, dead_lettered: 1 });
+        assert_eq!(
+            record.dead_lettered().fates(),
+            Fates { read: 3, arrived: 0, filtered: 1, dropped: 0, dead_lettered: 2 }
+        );
+    }
+}

@@ -96,3 +96,50 @@ fn retry(error: &reqwest::Error) -> SendError {
     }
     SendError::Retry { after: None, reason }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A server that gives one answer and returns what it was asked.
+    async fn ask(answer: &'static str) -> (String, Result<BTreeMap<String, u64>, SendError>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let engine =
+            Http::new(format!("http://{}", listener.local_addr().unwrap()), Some("secret".into())).unwrap();
+        let server = async {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let mut request = vec![0; 4096];
+            let count = connection.read(&mut request).await.unwrap();
+            connection.write_all(answer.as_bytes()).await.unwrap();
+            connection.shutdown().await.unwrap();
+            String::from_utf8_lossy(&request[..count]).into_owned()
+        };
+        tokio::join!(server, engine.positions("c0ffee"))
+    }
+
+    #[tokio::test]
+    async fn positions_are_asked_for_with_the_collector_and_the_token() {
+        let answer =
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{\"s\": 42}";
+        let (request, positions) = ask(answer).await;
+        assert!(request.starts_with("GET /v1/counts/positions?collector=c0ffee HTTP/1.1\r\n"), "{request}");
+        assert!(request.contains("authorization: Bearer secret"), "{request}");
+        assert_eq!(positions.unwrap(), BTreeMap::from([("s".to_owned(), 42)]));
+    }
+
+    #[tokio::test]
+    async fn what_can_pass_is_tried_again_and_what_cannot_is_refused() {
+        let busy = "HTTP/1.1 503 Service Unavailable\r\nretry-after: 7\r\ncontent-length: 4\r\n\r\nbusy";
+        let Err(SendError::Retry { after, reason }) = ask(busy).await.1 else { panic!("not a retry") };
+        assert_eq!(after, Some(Duration::from_secs(7)));
+        assert!(reason.ends_with("answers 503 Service Unavailable: busy"), "{reason}");
+        let bad = "HTTP/1.1 400 Bad Request\r\ncontent-length: 2\r\n\r\nno";
+        assert!(matches!(ask(bad).await.1, Err(SendError::Reject { .. })));
+        let wrong_token = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n";
+        assert!(matches!(ask(wrong_token).await.1, Err(SendError::Retry { .. })));
+        assert!(matches!(ask("garbage").await.1, Err(SendError::Retry { .. })));
+    }
+}
