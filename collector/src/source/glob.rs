@@ -19,7 +19,7 @@ impl Pattern {
         if text.is_empty() {
             return Err("a path pattern must not be empty".into());
         }
-        if text.matches('[').count() > text.matches(']').count() {
+        if !closes_sets(text.as_bytes()) {
             return Err(format!("the path pattern {text:?} opens a [ that it does not close"));
         }
         let mut base = PathBuf::new();
@@ -59,6 +59,16 @@ impl Pattern {
     /// The pattern as it was written.
     pub fn text(&self) -> &str {
         &self.text
+    }
+}
+
+/// Whether every `[` has its `]`; the first character of a set may be either of them.
+fn closes_sets(pattern: &[u8]) -> bool {
+    let Some(open) = memchr::memchr(b'[', pattern) else { return true };
+    let set = &pattern[open..];
+    match set.iter().skip(2).position(|&byte| byte == b']') {
+        Some(close) => closes_sets(&set[close + 3..]),
+        None => false,
     }
 }
 
@@ -177,6 +187,9 @@ mod tests {
         check("/var/log", "/var/log/sub/a.log", true);
         check("/var/log/a.log", "/var/log/a.log", true);
         check("*a*b*c", "xxaxxbxxc", true);
+        check("/logs/[[]a[]]/[*].log", "/logs/[a]/*.log", true);
+        check("/logs/[[]a[]]/[*].log", "/logs/[a]/b.log", false);
+        assert!(Pattern::new("/logs/[a").is_err());
     }
 
     #[test]

@@ -20,6 +20,9 @@ mod identify;
 /// Files that stay open while nothing happens in them.
 const OPEN_FILES: usize = 100;
 
+/// A stream that is there but silent is remembered as seen once a day.
+const DAY_MS: i64 = 24 * 3600 * 1000;
+
 /// Reads that a group gets before it is another group's turn.
 const TURN: u32 = 16;
 
@@ -164,7 +167,10 @@ impl Tails {
         self.find_work();
         for (id, tail) in &self.tails {
             if let Some(known) = self.known.get_mut(id).filter(|_| !tail.gone) {
-                known.seen_ms = now_ms;
+                if now_ms - known.seen_ms > DAY_MS {
+                    known.seen_ms = now_ms;
+                    self.learned.insert(id.clone());
+                }
             }
         }
     }
