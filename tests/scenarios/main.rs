@@ -1,0 +1,28 @@
+//! Scenarios: the whole product on this machine, with no network, no other server and no special rights.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+mod audit;
+mod bad_input;
+mod contract;
+mod counts;
+mod kill;
+mod production;
+mod serve;
+mod tidy;
+
+use std::path::PathBuf;
+
+use tests::program::Program;
+
+/// `slo-engine`.
+fn engine() -> Program {
+    Program::new(env!("CARGO_BIN_EXE_headroom-slo-engine"))
+}
+
+/// `collector`.
+fn collector() -> Program {
+    Program::new(env!("CARGO_BIN_EXE_headroom-collector"))
+}
+
+/// No logs but those that come with the sources.
+const NO_LOGS: &[PathBuf] = &[];
