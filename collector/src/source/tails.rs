@@ -166,11 +166,10 @@ impl Tails {
         self.first_scan = false;
         self.find_work();
         for (id, tail) in &self.tails {
-            if let Some(known) = self.known.get_mut(id).filter(|_| !tail.gone) {
-                if now_ms - known.seen_ms > DAY_MS {
-                    known.seen_ms = now_ms;
-                    self.learned.insert(id.clone());
-                }
+            let silent = |known: &&mut Known| !tail.gone && now_ms - known.seen_ms > DAY_MS;
+            if let Some(known) = self.known.get_mut(id).filter(silent) {
+                known.seen_ms = now_ms;
+                self.learned.insert(id.clone());
             }
         }
     }
