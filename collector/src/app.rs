@@ -21,7 +21,7 @@ use crate::dead_letters::DeadLetters;
 use crate::event::Stream;
 use crate::identity;
 use crate::metrics::Metrics;
-use crate::sink::slo_engine::{Clock, CountsService, Endpoint, Http};
+use crate::sink::slo_engine::{CountsService, Endpoint, Http};
 use crate::sink::{
     self, ArchiveConfig, ArchiveSink, Batching, BlackholeSink, ConsoleSink, FileSink, Message, Rewind, Sink,
     SinkConfig, SloEngineConfig, SloEngineSink,
@@ -51,8 +51,6 @@ const STOP_WITHIN: Duration = Duration::from_secs(10);
 pub struct Options {
     /// The engine for `slo_engine` sinks with the endpoint `in_process`.
     pub counts: Option<Arc<dyn CountsService>>,
-    /// Whether the logs are of now or of the past.
-    pub clock: Clock,
     /// Where metrics are registered.
     pub registry: Registry,
     /// What the `sli` transforms find is noted here.
@@ -62,7 +60,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         let (registry, formats) = (Registry::new(), Arc::new(FormatsSeen::default()));
-        Self { counts: None, clock: Clock::Live, registry, formats }
+        Self { counts: None, registry, formats }
     }
 }
 
@@ -278,7 +276,7 @@ impl Builder<'_> {
             Endpoint::Http { url, token } => Arc::new(Http::new(url.clone(), token.clone())?),
         };
         let (collector, epoch) = (self.checkpoints.collector(), self.checkpoints.epoch());
-        Ok(SloEngineSink::new(service, collector, epoch, self.options.clock))
+        Ok(SloEngineSink::new(service, collector, epoch))
     }
 
     async fn run<S: Sink>(&mut self, name: &Name, kind: &str, mut sink: S, batching: Batching) {

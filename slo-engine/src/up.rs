@@ -84,7 +84,6 @@ impl Run {
             counts: Some(Arc::new(InProcess(engine.engine.clone()))),
             registry,
             formats: formats.clone(),
-            ..Options::default()
         };
         let config = logs::collector_config(&data_dir, &sources).map_err(refused)?;
         let collector = Collector::start(config, options).await?;

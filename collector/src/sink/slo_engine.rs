@@ -11,7 +11,6 @@ use settings::Table;
 use slo::counts::{CountsReply, CountsRequest, DEFAULT_EDGES_US};
 
 use super::{Batching, SendError, Sink};
-use crate::event::{Body, Hit};
 use crate::source::chunk::{Chunk, Positions};
 use crate::transform::sli::fold::fold;
 
@@ -57,23 +56,11 @@ pub enum Endpoint {
     },
 }
 
-/// What `watermark_ms` of a request is once the sources are caught up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Clock {
-    /// When the files were last seen to be read to their ends.
-    #[default]
-    Live,
-    /// The newest time that a request had: logs of the past, in event time.
-    Replay,
-}
-
 /// Sends counts.
 pub struct SloEngineSink {
     service: Arc<dyn CountsService>,
     collector: String,
     epoch: String,
-    clock: Clock,
-    newest_ms: Option<i64>,
     edges_us: Vec<u64>,
     version: u32,
 }
@@ -110,20 +97,9 @@ impl fmt::Debug for Endpoint {
 
 impl SloEngineSink {
     /// Sends to `service` as this collector.
-    pub fn new(service: Arc<dyn CountsService>, collector: String, epoch: String, clock: Clock) -> Self {
+    pub fn new(service: Arc<dyn CountsService>, collector: String, epoch: String) -> Self {
         let edges_us = DEFAULT_EDGES_US.to_vec();
-        Self { service, collector, epoch, clock, newest_ms: None, edges_us, version: 1 }
-    }
-
-    fn note_newest(&mut self, chunk: &Chunk) {
-        let times = chunk.batch.events.iter().filter_map(|event| match &event.body {
-            Body::Hit(hit) => match &**hit {
-                Hit::Request(request) => Some(request.ended_ms),
-                Hit::Ignored | Hit::Unparsed => None,
-            },
-            Body::Line(_) | Body::Fields(_) => None,
-        });
-        self.newest_ms = times.max().max(self.newest_ms);
+        Self { service, collector, epoch, edges_us, version: 1 }
     }
 }
 
@@ -133,15 +109,11 @@ impl Sink for SloEngineSink {
     const HEARTBEAT: bool = true;
 
     fn encode(&mut self, chunk: &Chunk, watermark_ms: Option<i64>) -> CountsRequest {
-        self.note_newest(chunk);
         let folded = fold(&chunk.batch, &self.edges_us, self.version);
         CountsRequest {
             collector: self.collector.clone(),
             epoch: self.epoch.clone(),
-            watermark_ms: watermark_ms.and_then(|now| match self.clock {
-                Clock::Live => Some(now),
-                Clock::Replay => self.newest_ms,
-            }),
+            watermark_ms,
             edges_us: self.edges_us.clone(),
             streams: folded.streams,
             rows: folded.rows,
