@@ -66,6 +66,7 @@ async fn twenty_kills_change_nothing() -> Result<()> {
     around_the_outage(&logs)?;
     let want = finish(&dir.path().join("undisturbed"), &logs).await?;
     assert!(want.pages.values().all(|times| *times == 1) && !want.pages.is_empty(), "{:?}", want.pages);
+    assert!(want.archived.records.len() > 10_000, "{} lines", want.archived.records.len());
     let whole_run = duration_of_a_run(&dir.path().join("measured"), &logs).await?;
     for number in 0..DIRECTORIES {
         let data_dir = dir.path().join(format!("killed-{number}"));

@@ -1,6 +1,7 @@
 //! Scenarios: the whole product on this machine, with no network, no other server and no special rights.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+mod archive;
 mod audit;
 mod bad_input;
 mod contract;
@@ -9,6 +10,7 @@ mod kill;
 mod production;
 mod serve;
 mod tidy;
+mod up;
 
 use std::path::PathBuf;
 
