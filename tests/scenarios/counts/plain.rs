@@ -64,7 +64,8 @@ async fn check(file: &str, script: &str) -> Result<()> {
 
 #[tokio::test]
 async fn combined_lines_give_the_figures_of_an_independent_count() -> Result<()> {
-    check("elastic-examples/apache_combined_first2000.log", COMBINED).await
+    check("elastic-examples/apache_combined_first2000.log", COMBINED).await?;
+    check("nginx-real/combined.log", COMBINED).await
 }
 
 #[tokio::test]
