@@ -103,6 +103,19 @@ impl Counts {
         series.filter_map(|series| series.busy(from, series.end()?).next().map(|(minute, _)| minute)).min()
     }
 
+    /// Whether more than one request in a hundred ended after `minute`.
+    pub fn is_mostly_after(&self, minute: MinuteId) -> bool {
+        let all = self.services.values().flat_map(BTreeMap::values);
+        let series = all.filter_map(|source| source.slis.get(&Sli::Availability));
+        let (mut total, mut after) = (0, 0);
+        for series in series {
+            let Some((first, end)) = series.first().zip(series.end()) else { continue };
+            total += series.sum(first, end).counts.total;
+            after += series.sum(minute.plus(1), end).counts.total;
+        }
+        after * 100 > total
+    }
+
     /// The last minute up to `to` that is not idle for some service.
     pub fn last_busy(&self, to: MinuteId) -> Option<MinuteId> {
         let series =

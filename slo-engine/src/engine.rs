@@ -154,16 +154,21 @@ impl Engine {
         Ok(())
     }
 
-    /// Judges, in event time, every minute that has not been judged, to the newest event that is not after `limit` (a
-    /// line may claim any time); returns the instant that the clock has come to. To be called when everything that the
-    /// collector could find is counted.
+    /// Judges, in event time, every minute that has not been judged, to the newest event; returns the instant that the clock has come to. To be called when everything that the
+    /// collector could find is counted. A line may claim any time, so the few that claim to be after `limit` are not the
+    /// newest event; when many do, it is the clock that is wrong.
     pub async fn catch_up(&self, limit: Timestamp) -> Result<Option<Timestamp>, EngineError> {
         let mut state = self.fresh_state().await?;
         let mut tx = self.store.begin().await?;
-        let newest = store_counts::newest_ms(&mut tx, limit.as_millisecond()).await?.map(MinuteId::of_ms);
+        let counts = &state.counts;
+        let limit = MinuteId::of_timestamp(limit);
+        let limit =
+            if counts.is_mostly_after(limit) { MinuteId::of_timestamp(Timestamp::MAX) } else { limit };
+        let newest =
+            store_counts::newest_ms(&mut tx, limit.start().as_millisecond()).await?.map(MinuteId::of_ms);
         drop(tx);
-        let newest = newest.max(state.counts.last_busy(MinuteId::of_timestamp(limit)));
-        let Some((first, newest)) = state.counts.first().zip(newest) else { return Ok(None) };
+        let newest = newest.max(counts.last_busy(limit));
+        let Some((first, newest)) = counts.first().zip(newest) else { return Ok(None) };
         let target = newest.plus(1);
         state.counts.read_all(target);
         state.counts.settle(target);
@@ -173,12 +178,14 @@ impl Engine {
             let changed = state.judge_minute_end(&self.specs, at);
             state.judged_to = Some(at);
             unsaved += 1;
-            if state.has_news(&changed) || unsaved == CHECKPOINT_MINUTES || at == target {
+            if state.has_news(&changed) || unsaved == CHECKPOINT_MINUTES {
                 self.commit(&mut state, &changed).await?;
                 unsaved = 0;
             }
             at = state.next_minute(at, target);
         }
+        // What came late may have changed minutes that the ledger has spoken of, though no new one is to be judged.
+        self.commit(&mut state, &BTreeSet::new()).await?;
         self.observe(&state);
         Ok(Some(target.start()))
     }
@@ -201,6 +208,13 @@ impl Engine {
     /// Every SLO with its charts.
     pub async fn details(&self) -> Result<Vec<Detail>, EngineError> {
         Ok(self.page_model().await?.details)
+    }
+
+    /// Streams that people should look at: path, lines, and why it could not be read to its end (nothing: it held lines but
+    /// no request).
+    pub async fn curious_streams(&self) -> Result<Vec<(String, u64, Option<String>)>, EngineError> {
+        let mut tx = self.store.begin().await?;
+        Ok(store_counts::curious_streams(&mut tx).await?)
     }
 
     /// Incidents, newest first.

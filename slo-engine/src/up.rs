@@ -103,7 +103,7 @@ impl Run {
         }
         settle(&self.engine).await?;
         show(&self.engine.engine, args.output, &self.formats).await?;
-        eprintln!("\nThe page is at http://{} until Ctrl-C.", args.listen);
+        eprintln!("\nThe page is at http://{} until Ctrl-C.", self.engine.addr().unwrap_or(args.listen));
         loop {
             tokio::time::sleep(FOLLOW_EVERY).await;
             self.collector.caught_up().await?;
@@ -122,12 +122,16 @@ async fn settle(app: &App) -> Result<(), Failure> {
 
 async fn show(engine: &Engine, output: Output, formats: &FormatsSeen) -> Result<(), Failure> {
     let model = engine.page_model().await?;
+    eprintln!("Formats: {}", logs::formats(formats));
+    for (path, lines, broken) in engine.curious_streams().await? {
+        match broken {
+            Some(why) => eprintln!("{path}: {why}; {lines} lines were read"),
+            None => eprintln!("{path}: no request in {lines} lines"),
+        }
+    }
     match output {
         Output::Json => println!("{}", serde_json::to_string(&model.overview)?),
-        Output::Text => {
-            println!("Formats: {}\n", logs::formats(formats));
-            println!("{}", table::render(&model.overview, &model.details, &model.incidents));
-        }
+        Output::Text => println!("\n{}", table::render(&model.overview, &model.details, &model.incidents)),
     }
     Ok(())
 }

@@ -207,3 +207,24 @@ async fn rows_that_break_the_contract_are_refused_by_name_and_nothing_is_counted
     }
     assert_eq!(engine.overview().await.unwrap().services, []);
 }
+
+#[tokio::test]
+async fn a_line_that_claims_to_be_of_the_future_is_not_now_but_a_log_of_the_future_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path()).await;
+    let limit = MinuteId(START + 130).start();
+    for request in bad_hour() {
+        engine.ingest(request).await.unwrap();
+    }
+    let mut stray = request(5_000_000, 0);
+    stray.streams[0].stream = "t".to_owned();
+    stray.rows.iter_mut().for_each(|row| {
+        row.key.stream = "t".to_owned();
+        row.counts.total = 1;
+        row.ladder.iter_mut().for_each(|count| *count /= 100);
+    });
+    engine.ingest(stray).await.unwrap();
+    assert_eq!(engine.catch_up(limit).await.unwrap(), Some(MinuteId(START + 120).start()));
+    let past = MinuteId(START - 1000).start();
+    assert_eq!(engine.catch_up(past).await.unwrap(), Some(MinuteId(START + 5_000_001).start()));
+}

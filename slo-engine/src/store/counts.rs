@@ -120,6 +120,19 @@ pub async fn watermark(tx: &mut Transaction, collector: &str) -> Result<Option<i
     Ok(row.and_then(|row| row.get(0)))
 }
 
+/// Streams that hold lines but no request, or that could not be read to their ends: path, lines, and why.
+pub async fn curious_streams(tx: &mut Transaction) -> Result<Vec<(String, u64, Option<String>)>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT s.path, COALESCE(SUM(t.lines), 0) AS lines, s.broken FROM streams s \
+         LEFT JOIN tallies t ON t.stream = s.stream GROUP BY s.stream, s.path, s.broken \
+         HAVING COALESCE(SUM(t.requests), 0) = 0 OR s.broken IS NOT NULL ORDER BY s.path",
+    )
+    .fetch_all(&mut **tx)
+    .await
+    .map_err(doing("read streams"))?;
+    Ok(rows.iter().map(|row| (row.get(0), offset(row.get(1)), row.get(2))).collect())
+}
+
 /// Namespaces that pods were seen in.
 pub async fn namespaces(tx: &mut Transaction) -> Result<Vec<String>, StoreError> {
     let rows =

@@ -1,3 +1,5 @@
+//! The transform as a whole: formats, rules and the formats that were seen.
+
 use std::path::PathBuf;
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! Folding: rows and tallies of a batch, the same however it is cut.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

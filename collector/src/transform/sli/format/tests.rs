@@ -1,3 +1,5 @@
+//! Lines of every format, real and hostile.
+
 use std::borrow::Cow;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! What is a request, and what makes it bad: the law as tables.
+
 use std::borrow::Cow;
 
 use slo::counts::{Counts, Origin, ServiceRef};
