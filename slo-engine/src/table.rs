@@ -1,6 +1,6 @@
 //! The tables that `up` prints for people.
 
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, CellAlignment, Table};
 
 use crate::overview::{Detail, IncidentView, Overview};
@@ -75,7 +75,7 @@ fn alerts(incidents: &[IncidentView]) -> Table {
 
 fn new(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(header);
+    table.load_style(NOTHING).set_header(header);
     table
 }
 

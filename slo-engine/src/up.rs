@@ -122,7 +122,6 @@ async fn settle(app: &App) -> Result<(), Failure> {
 
 async fn show(engine: &Engine, output: Output, formats: &FormatsSeen) -> Result<(), Failure> {
     let model = engine.page_model().await?;
-    eprintln!("Formats: {}", logs::formats(formats));
     for (path, lines, broken) in engine.curious_streams().await? {
         match broken {
             Some(why) => eprintln!("{path}: {why}; {lines} lines were read"),
@@ -130,8 +129,14 @@ async fn show(engine: &Engine, output: Output, formats: &FormatsSeen) -> Result<
         }
     }
     match output {
-        Output::Json => println!("{}", serde_json::to_string(&model.overview)?),
-        Output::Text => println!("\n{}", table::render(&model.overview, &model.details, &model.incidents)),
+        Output::Json => {
+            eprintln!("{}", logs::formats(formats));
+            println!("{}", serde_json::to_string(&model.overview)?);
+        }
+        Output::Text => {
+            println!("{}\n", logs::formats(formats));
+            println!("{}", table::render(&model.overview, &model.details, &model.incidents));
+        }
     }
     Ok(())
 }

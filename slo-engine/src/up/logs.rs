@@ -66,11 +66,12 @@ pub(super) fn collector_config(data_dir: &Path, sources: &Sources) -> Result<Con
     Config::parse("the defaults of up", &text.to_string(), Syntax::Yaml, Purpose::Run, &|_| None)
 }
 
-/// Which formats were found, with the number of lines: `upstreaminfo 51,002 lines, …`.
+/// Which formats were found, with the number of lines: `Formats: upstreaminfo 51002 lines, …`.
 pub(super) fn formats(seen: &FormatsSeen) -> String {
     let totals = seen.totals();
     let told: Vec<String> = totals.iter().map(|(format, lines)| format!("{format} {lines} lines")).collect();
-    if told.is_empty() { "nothing new was read".to_owned() } else { told.join(", ") }
+    let told = if told.is_empty() { "nothing new was read".to_owned() } else { told.join(", ") };
+    format!("Formats: {told}")
 }
 
 fn recorded() -> anyhow::Result<PathBuf> {
