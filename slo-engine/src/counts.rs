@@ -14,14 +14,29 @@ use crate::specs::Specs;
 /// Minutes after which a collector that says nothing is no longer expected: its node is gone for good.
 const FORGET_AFTER_MINUTES: i64 = 24 * 60;
 
+/// Minutes of a time that nobody read which are kept as unmeasured: no window reaches further back.
+const KEEP_UNMEASURED_MINUTES: i64 = 32 * 24 * 60;
+
 /// Everything that is counted.
 #[derive(Debug, Default)]
 pub struct Counts {
     /// What is known of services.
     pub known: Known,
     services: BTreeMap<Service, BTreeMap<Origin, Source>>,
-    /// Up to which minute (exclusive) each collector has read.
+    reach: Reach,
+}
+
+/// How far was read.
+#[derive(Debug, Default)]
+struct Reach {
+    /// In the time of the events, everything that there is was read.
+    everything: bool,
+    /// Who sends each stream.
+    owners: BTreeMap<String, String>,
+    /// Up to which minute (exclusive) each collector has read; nothing while it has never caught up.
     read_to: BTreeMap<String, MinuteId>,
+    /// Collectors of which more was learned since the last look, each with the first minute that this may concern.
+    moved: BTreeMap<String, MinuteId>,
 }
 
 /// What one kind of log says of a service.
@@ -29,45 +44,64 @@ pub struct Counts {
 pub struct Source {
     slis: BTreeMap<Sli, Series>,
     sketches: BTreeMap<i64, Sketch>,
-    collectors: BTreeSet<String>,
+    /// Streams that it was read from, each with the newest minute that it holds.
+    streams: BTreeMap<String, MinuteId>,
     /// Minutes in which byte ranges cut through each other.
     torn: BTreeSet<MinuteId>,
-    /// Before this minute every state is final until a row changes it.
+    /// Before this minute every state is final until a row or a collector changes it.
     settled: Option<MinuteId>,
 }
 
 impl Counts {
+    /// Nothing yet; `everything` for the time of the events, in which everything that there is was read.
+    pub fn new(known: Known, everything: bool) -> Self {
+        Self { known, reach: Reach { everything, ..Reach::default() }, ..Self::default() }
+    }
+
     /// Adds a row that is news.
-    pub fn add(&mut self, row: &CountRow, collector: &str, edges_us: &[u64], specs: &Specs, torn: bool) {
+    pub fn add(&mut self, row: &CountRow, edges_us: &[u64], specs: &Specs, torn: bool) {
         let service = self.known.resolve(&row.key.service);
         let threshold = specs.threshold_us(&service);
         let source = self.services.entry(service).or_default().entry(row.key.origin).or_default();
         source.add(row, edges_us, threshold);
-        source.collectors.insert(collector.to_owned());
         if torn {
             source.torn.insert(row.key.minute);
         }
     }
 
-    /// A collector has read everything that ended before `minute`.
-    pub fn read(&mut self, collector: &str, minute: MinuteId) {
-        let known = self.read_to.entry(collector.to_owned()).or_insert(minute);
-        *known = (*known).max(minute);
+    /// Whoever sent a stream last is the one to expect its minutes from.
+    pub fn sends(&mut self, collector: &str, stream: &str) {
+        let owner = self.reach.owners.get(stream);
+        if owner.is_some_and(|owner| owner == collector) {
+            return;
+        }
+        if let Some(owner) = owner {
+            self.reach.moved.insert(owner.clone(), MinuteId(i64::MIN));
+        }
+        self.reach.moved.insert(collector.to_owned(), MinuteId(i64::MIN));
+        self.reach.owners.insert(stream.to_owned(), collector.to_owned());
     }
 
-    /// Every collector has read everything that ended before `minute`.
-    pub fn read_all(&mut self, minute: MinuteId) {
-        let collectors =
-            self.services.values().flat_map(BTreeMap::values).flat_map(|source| &source.collectors);
-        self.read_to = collectors.map(|collector| (collector.clone(), minute)).collect();
+    /// A collector has read everything that ended before `minute`.
+    pub fn read(&mut self, collector: &str, minute: MinuteId) {
+        if self.reach.everything {
+            return;
+        }
+        let before = self.reach.read_to.get(collector).copied();
+        if before.is_none_or(|before| before < minute) {
+            let moved = self.reach.moved.entry(collector.to_owned()).or_insert(MinuteId(i64::MAX));
+            *moved = before.unwrap_or(MinuteId(i64::MIN)).min(*moved);
+            self.reach.read_to.insert(collector.to_owned(), minute);
+        }
     }
 
     /// Gives every minute before `now` (exclusive) its state: read where every expected collector has passed it, else
     /// partial or unmeasured.
     pub fn settle(&mut self, now: MinuteId) {
         for source in self.services.values_mut().flat_map(BTreeMap::values_mut) {
-            source.settle(&self.read_to, now);
+            source.settle(&self.reach, now);
         }
+        self.reach.moved.clear();
     }
 
     /// Services, each with the source that its SLOs are counted from: the ingress where it routes to the service, else
@@ -90,10 +124,12 @@ impl Counts {
         series.filter_map(Series::first).min()
     }
 
-    /// Collectors that are expected at `now`, each with the minute (exclusive) up to which it has read.
+    /// Collectors that are expected at `now`, each with the minute (exclusive) up to which it has read. The one that has
+    /// read furthest is never given up: without it nobody measures anything.
     pub fn collectors(&self, now: MinuteId) -> impl Iterator<Item = (&str, MinuteId)> {
-        let known = self.read_to.iter().map(|(collector, minute)| (collector.as_str(), *minute));
-        known.filter(move |(_, minute)| minute.plus(FORGET_AFTER_MINUTES) >= now)
+        let furthest = self.read_to();
+        let known = self.reach.read_to.iter().map(|(collector, minute)| (collector.as_str(), *minute));
+        known.filter(move |(_, minute)| minute.plus(FORGET_AFTER_MINUTES) >= now || Some(*minute) == furthest)
     }
 
     /// The first minute from `from` on that is not idle for some service.
@@ -128,7 +164,7 @@ impl Counts {
 
     /// Up to which minute (exclusive) the furthest collector has read.
     pub fn read_to(&self) -> Option<MinuteId> {
-        self.read_to.values().max().copied()
+        self.reach.read_to.values().max().copied()
     }
 }
 
@@ -157,27 +193,63 @@ impl Source {
         let mut sum = series.get(row.key.minute).map_or(Sum::default(), Minute::counts);
         sum += counts;
         series.set(row.key.minute, Minute::Read(sum));
-        self.settled = self.settled.map(|settled| settled.min(row.key.minute));
+        self.reach_to(&row.key.stream, row.key.minute);
     }
 
-    fn settle(&mut self, read_to: &BTreeMap<String, MinuteId>, now: MinuteId) {
-        let expected = self.collectors.iter().map(|collector| read_to.get(collector).copied());
-        let expected: Vec<MinuteId> = expected
-            .map(|minute| minute.unwrap_or(MinuteId(i64::MIN)))
-            .filter(|minute| minute.plus(FORGET_AFTER_MINUTES) >= now)
-            .collect();
-        let passed = expected.iter().min().copied().unwrap_or(now).min(now);
-        let furthest = expected.iter().max().copied().unwrap_or(now);
+    /// A stream holds a minute; what a stream that is new here may lack begins anywhere.
+    fn reach_to(&mut self, stream: &str, minute: MinuteId) {
+        let concerns = match self.streams.get_mut(stream) {
+            Some(newest) => std::mem::replace(newest, minute.max(*newest)).min(minute),
+            None => {
+                self.streams.insert(stream.to_owned(), minute);
+                MinuteId(i64::MIN)
+            }
+        };
+        self.settled = self.settled.map(|settled| settled.min(concerns));
+    }
+
+    fn settle(&mut self, reach: &Reach, now: MinuteId) {
+        let collectors = self.collectors(reach);
+        let concerns = collectors.keys().filter_map(|collector| reach.moved.get(*collector)).min().copied();
+        self.settled = self.settled.map(|settled| concerns.map_or(settled, |minute| minute.min(settled)));
+        let gaps = if reach.everything { Vec::new() } else { gaps(&collectors, now) };
+        let furthest = gaps.first().map_or(now, |(furthest, _)| *furthest);
         for series in self.slis.values_mut() {
             let Some(first) = series.first() else { continue };
             let from = self.settled.unwrap_or(first).max(first);
-            mark_read(series, from, passed, &self.torn);
-            for minute in (passed.0.max(first.0)..now.0).map(MinuteId) {
-                series.set(minute, missing(series.get(minute), minute < furthest));
+            mark_read(series, from, now, &self.torn);
+            for &(start, end) in &gaps {
+                for minute in (start.max(from).0..end.min(now).0).map(MinuteId) {
+                    series.set(minute, missing(series.get(minute), minute < furthest));
+                }
             }
         }
-        self.settled = Some(passed);
+        self.settled = Some(now);
     }
+
+    /// Whom minutes are expected from, each with how far it has read. One that has never caught up is taken to have read
+    /// what came before the newest minute that it sent.
+    fn collectors<'a>(&self, reach: &'a Reach) -> BTreeMap<&'a str, MinuteId> {
+        let mut collectors = BTreeMap::new();
+        for (stream, newest) in &self.streams {
+            let Some(owner) = reach.owners.get(stream) else { continue };
+            let sent_to = collectors.entry(owner.as_str()).or_insert(*newest);
+            *sent_to = (*sent_to).max(*newest);
+        }
+        for (collector, to) in &mut collectors {
+            *to = reach.read_to.get(*collector).copied().unwrap_or(*to);
+        }
+        collectors
+    }
+}
+
+/// Spans that somebody has not read: first the one that nobody has, then for each collector what lies behind it, until it
+/// is given up for those that went on. (What it lacked until then stays lacking: no data is never good.)
+fn gaps(collectors: &BTreeMap<&str, MinuteId>, now: MinuteId) -> Vec<(MinuteId, MinuteId)> {
+    let Some(furthest) = collectors.values().max().copied() else { return Vec::new() };
+    let nobody = (furthest.max(now.plus(-KEEP_UNMEASURED_MINUTES)), now);
+    let behind = collectors.values().map(|&to| (to, to.plus(FORGET_AFTER_MINUTES).min(furthest)));
+    std::iter::once(nobody).chain(behind).collect()
 }
 
 /// Minutes of `[from, to)` were read, but for those in which byte ranges cut through each other.

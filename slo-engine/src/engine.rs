@@ -126,9 +126,12 @@ impl Engine {
         let ingested = store_counts::ingest(&mut tx, &request).await?;
         ledger::amend(&mut tx, ingest::touched(&request, &ingested, read_before)).await?;
         let all = store_counts::positions(&mut tx, &request.collector).await?;
+        // A commit that fails, or whoever asked for it goes away meanwhile, may have reached the disk.
+        let stale = std::mem::replace(&mut state.stale, true);
         store::commit(tx).await?;
+        state.stale = stale;
         self.metrics.rows_received(&request, ingested.added.len());
-        state.take(&request, &ingested, &self.specs, self.clock);
+        state.take(&request, &ingested, &self.specs);
         let asked = request.streams.iter().filter_map(|report| all.get_key_value(&report.stream));
         let positions = asked.map(|(stream, position)| (stream.clone(), *position)).collect();
         Ok(CountsReply { positions, edges_us: DEFAULT_EDGES_US.to_vec(), version: 1 })
@@ -170,7 +173,6 @@ impl Engine {
         let newest = newest.max(counts.last_busy(limit));
         let Some((first, newest)) = counts.first().zip(newest) else { return Ok(None) };
         let target = newest.plus(1);
-        state.counts.read_all(target);
         state.counts.settle(target);
         let mut at = state.judged_to.map_or(first, |judged| judged.max(first)).plus(1);
         let mut unsaved = 0;

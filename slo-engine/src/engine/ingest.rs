@@ -6,6 +6,7 @@ use slo::counts::{CountRow, CountsRequest, MinuteId, Sli};
 
 use super::{Clock, State};
 use crate::counts::Counts;
+use crate::discovery::Known;
 use crate::specs::Specs;
 use crate::store::counts::{self as rows, Ingested};
 use crate::store::{StoreError, Transaction};
@@ -73,37 +74,41 @@ pub(super) async fn load(
     services: &BTreeSet<(String, String)>,
     clock: Clock,
 ) -> Result<Counts, StoreError> {
-    let mut counts = Counts::default();
-    counts.known.namespaces = rows::namespaces(tx).await?.into_iter().collect();
-    counts.known.services = services.clone();
+    let mut known =
+        Known { namespaces: rows::namespaces(tx).await?.into_iter().collect(), services: services.clone() };
     let stored = rows::all_rows(tx).await?;
     for row in &stored {
-        counts.known.learn(&row.row.key.service);
+        known.learn(&row.row.key.service);
+    }
+    let mut counts = Counts::new(known, clock == Clock::Event);
+    for (stream, collector) in rows::owners(tx).await? {
+        counts.sends(&collector, &stream);
+    }
+    for collector in rows::all_collectors(tx).await? {
+        if let Some(watermark) = collector.watermark_ms {
+            counts.read(&collector.collector, MinuteId::of_ms(watermark));
+        }
     }
     for row in &stored {
-        counts.add(&row.row, &row.collector, &row.edges_us, specs, row.partial);
-    }
-    if clock == Clock::Wall {
-        for collector in rows::all_collectors(tx).await? {
-            if let Some(watermark) = collector.watermark_ms {
-                counts.read(&collector.collector, MinuteId::of_ms(watermark));
-            }
-        }
+        counts.add(&row.row, &row.edges_us, specs, row.partial);
     }
     Ok(counts)
 }
 
 impl State {
     /// Brings memory in step with rows that were just committed, or marks it stale where adding is not enough.
-    pub(super) fn take(&mut self, request: &CountsRequest, ingested: &Ingested, specs: &Specs, clock: Clock) {
+    pub(super) fn take(&mut self, request: &CountsRequest, ingested: &Ingested, specs: &Specs) {
         self.stale |= ingested.replaced || self.learn(request);
         if self.stale {
             return;
         }
-        for &index in &ingested.added {
-            self.counts.add(&request.rows[index], &request.collector, &request.edges_us, specs, false);
+        for report in &request.streams {
+            self.counts.sends(&request.collector, &report.stream);
         }
-        if let (Some(watermark), Clock::Wall) = (request.watermark_ms, clock) {
+        for &index in &ingested.added {
+            self.counts.add(&request.rows[index], &request.edges_us, specs, false);
+        }
+        if let Some(watermark) = request.watermark_ms {
             self.counts.read(&request.collector, MinuteId::of_ms(watermark));
         }
     }

@@ -17,16 +17,22 @@ use crate::overview::Overview;
 use crate::specs::Specs;
 use crate::store::{self, Store};
 
+mod exactness;
+
 /// 2026-11-23T10:00:00Z.
 const START: i64 = 29_923_800;
 
 async fn engine(dir: &std::path::Path) -> Engine {
+    engine_by(Clock::Event, dir).await
+}
+
+async fn engine_by(clock: Clock, dir: &std::path::Path) -> Engine {
     let parts = Parts {
         store: Store::open(&dir.join("engine.db")).await.unwrap(),
         specs: Specs::default(),
         services: BTreeSet::new(),
         policies: PoliciesConfig::default().prove(&[ChannelName::from("log")]).unwrap(),
-        clock: Clock::Event,
+        clock,
         metrics: Metrics::new(&Registry::new()).unwrap(),
     };
     Engine::open(parts).await.unwrap()

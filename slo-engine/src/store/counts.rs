@@ -6,25 +6,34 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use slo::counts::{
-    ByteRange, CountRow, Counts, CountsRequest, Merge, MinuteId, Origin, RowKey, ServiceRef, Sli,
-    StreamReport, Tally, merge,
+    ByteRange, CountRow, Counts, CountsRequest, MinuteId, Origin, RowKey, ServiceRef, Sli, StreamReport,
+    Tally,
 };
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use super::{StoreError, Transaction, doing, reading};
 
+mod place;
+
+use place::{Put, Ranged, place};
+
 /// A row as it lies in the store.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredRow {
-    /// Who sent its stream.
-    pub collector: String,
     /// The row.
     pub row: CountRow,
     /// Edges of its ladder in microseconds.
     pub edges_us: Vec<u64>,
-    /// Some range of it was cut through by another: its minute is partial.
+    /// Some range of it was cut through by another: its minute is partial, whatever comes later.
     pub partial: bool,
+}
+
+/// A tally as it lies in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct StoredTally {
+    range: ByteRange,
+    tally: Tally,
 }
 
 /// How far a collector has read.
@@ -88,25 +97,21 @@ pub async fn positions(tx: &mut Transaction, collector: &str) -> Result<BTreeMap
 
 /// Every row.
 pub async fn all_rows(tx: &mut Transaction) -> Result<Vec<StoredRow>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT c.*, s.collector FROM counts c JOIN streams s ON s.stream = c.stream \
-         ORDER BY c.minute, c.service, c.stream, c.sli, c.range_start",
-    )
-    .fetch_all(&mut **tx)
-    .await
-    .map_err(doing("read count rows"))?;
+    let rows = sqlx::query("SELECT * FROM counts ORDER BY minute, service, stream, sli, range_start")
+        .fetch_all(&mut **tx)
+        .await
+        .map_err(doing("read count rows"))?;
     rows.iter().map(stored_row).collect()
 }
 
 /// Every row of a minute.
 pub async fn rows_of_minute(tx: &mut Transaction, minute: MinuteId) -> Result<Vec<StoredRow>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT *, '' AS collector FROM counts WHERE minute = $1 ORDER BY service, stream, sli, range_start",
-    )
-    .bind(minute.0)
-    .fetch_all(&mut **tx)
-    .await
-    .map_err(doing("read count rows"))?;
+    let rows =
+        sqlx::query("SELECT * FROM counts WHERE minute = $1 ORDER BY service, stream, sli, range_start")
+            .bind(minute.0)
+            .fetch_all(&mut **tx)
+            .await
+            .map_err(doing("read count rows"))?;
     rows.iter().map(stored_row).collect()
 }
 
@@ -143,6 +148,15 @@ pub async fn namespaces(tx: &mut Transaction) -> Result<Vec<String>, StoreError>
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
+/// Who sends each stream.
+pub async fn owners(tx: &mut Transaction) -> Result<BTreeMap<String, String>, StoreError> {
+    let rows = sqlx::query("SELECT stream, collector FROM streams")
+        .fetch_all(&mut **tx)
+        .await
+        .map_err(doing("read streams"))?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
 /// Every collector.
 pub async fn all_collectors(tx: &mut Transaction) -> Result<Vec<StoredCollector>, StoreError> {
     let rows = sqlx::query("SELECT collector, watermark_ms FROM collectors ORDER BY collector")
@@ -158,7 +172,7 @@ pub async fn tally(tx: &mut Transaction) -> Result<Tally, StoreError> {
         sqlx::query("SELECT * FROM tallies").fetch_all(&mut **tx).await.map_err(doing("read tallies"))?;
     let mut sum = Tally::default();
     for row in &rows {
-        sum += stored_tally(row).1;
+        sum += stored_tally(row).tally;
     }
     Ok(sum)
 }
@@ -184,6 +198,8 @@ async fn put_stream(tx: &mut Transaction, collector: &str, report: &StreamReport
         "INSERT INTO streams (stream, collector, path, namespace, pod, container, oldest_ms, newest_ms, ended, broken) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (stream) DO UPDATE SET \
          collector = excluded.collector, path = excluded.path, ended = excluded.ended, broken = excluded.broken, \
+         namespace = COALESCE(excluded.namespace, namespace), pod = COALESCE(excluded.pod, pod), \
+         container = COALESCE(excluded.container, container), \
          oldest_ms = CASE WHEN oldest_ms IS NULL OR excluded.oldest_ms < oldest_ms THEN excluded.oldest_ms ELSE oldest_ms END, \
          newest_ms = CASE WHEN newest_ms IS NULL OR excluded.newest_ms > newest_ms THEN excluded.newest_ms ELSE newest_ms END",
     )
@@ -212,34 +228,37 @@ async fn put_tally(tx: &mut Transaction, report: &StreamReport) -> Result<(), St
         .fetch_all(&mut **tx)
         .await
         .map_err(doing("read tallies"))?;
-    let existing: Vec<(ByteRange, Tally)> = rows.iter().map(stored_tally).collect();
-    let ranges: Vec<ByteRange> = existing.iter().map(|(range, _)| *range).collect();
-    let (mut range, mut tally) = (report.range, report.tally);
-    let mut gone = match merge(&ranges, range) {
-        // The minutes of the rows are marked; the tally keeps the range that was there.
-        Merge::Ignore | Merge::Partial { .. } => return Ok(()),
-        Merge::Insert { replaces } => replaces,
-    };
-    for (index, (neighbour, theirs)) in existing.iter().enumerate() {
-        if neighbour.end == report.range.start || neighbour.start == report.range.end {
-            range = join(range, *neighbour);
-            tally += *theirs;
-            gone.push(index);
-        }
+    let mut held: Vec<StoredTally> = rows.iter().map(stored_tally).collect();
+    let before = held.clone();
+    if place(&mut held, StoredTally { range: report.range, tally: report.tally }) == Put::Repeat {
+        return Ok(());
     }
-    for index in gone {
-        sqlx::query("DELETE FROM tallies WHERE stream = $1 AND range_start = $2")
-            .bind(report.stream.clone())
-            .bind(column(existing[index].0.start))
-            .execute(&mut **tx)
-            .await
-            .map_err(doing("join tallies"))?;
+    for gone in before.iter().filter(|tally| !held.contains(tally)) {
+        delete_tally(tx, &report.stream, gone.range).await?;
     }
+    for news in held.iter().filter(|tally| !before.contains(tally)) {
+        insert_tally(tx, &report.stream, news).await?;
+    }
+    Ok(())
+}
+
+async fn delete_tally(tx: &mut Transaction, stream: &str, range: ByteRange) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM tallies WHERE stream = $1 AND range_start = $2")
+        .bind(stream.to_owned())
+        .bind(column(range.start))
+        .execute(&mut **tx)
+        .await
+        .map_err(doing("join tallies"))?;
+    Ok(())
+}
+
+async fn insert_tally(tx: &mut Transaction, stream: &str, news: &StoredTally) -> Result<(), StoreError> {
+    let StoredTally { range, tally } = news;
     sqlx::query(
         "INSERT INTO tallies (stream, range_start, range_end, lines, requests, ignored, unparsed, late, dead_lettered) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
-    .bind(report.stream.clone())
+    .bind(stream.to_owned())
     .bind(column(range.start))
     .bind(column(range.end))
     .bind(column(tally.lines))
@@ -254,62 +273,70 @@ async fn put_tally(tx: &mut Transaction, report: &StreamReport) -> Result<(), St
     Ok(())
 }
 
-/// What became of one row.
-enum Put {
-    Repeat,
-    Added,
-    Replaced,
-}
-
 async fn put_row(tx: &mut Transaction, new: &CountRow, request: &CountsRequest) -> Result<Put, StoreError> {
-    let mut rows = rows_of(tx, &new.key).await?;
-    let ranges: Vec<ByteRange> = rows.iter().map(|stored| stored.row.range).collect();
+    let mut held = rows_of(tx, &new.key).await?;
+    let is_first = held.is_empty();
     let news = StoredRow {
-        collector: request.collector.clone(),
         row: new.clone(),
         edges_us: if new.ladder.is_empty() { Vec::new() } else { request.edges_us.clone() },
         partial: false,
     };
-    let put = match merge(&ranges, new.range) {
-        Merge::Ignore => return Ok(Put::Repeat),
-        Merge::Partial { overlaps } => {
-            let kept = &mut rows[overlaps];
-            if new.range.len() > kept.row.range.len() {
-                *kept = news;
-            }
-            kept.partial = true;
-            Put::Replaced
-        }
-        Merge::Insert { replaces } => {
-            rows.retain(|stored| !replaces.iter().any(|&index| ranges[index] == stored.row.range));
-            rows.push(news);
-            if replaces.is_empty() { Put::Added } else { Put::Replaced }
-        }
-    };
-    delete_rows_of(tx, &new.key).await?;
-    for stored in &join_adjacent(rows) {
+    let put = place(&mut held, news);
+    if put == Put::Repeat {
+        return Ok(put);
+    }
+    if !is_first {
+        delete_rows_of(tx, &new.key).await?;
+    }
+    for stored in &held {
         insert_row(tx, stored).await?;
     }
     Ok(put)
 }
 
-/// Joins rows of one key whose ranges touch.
-fn join_adjacent(mut rows: Vec<StoredRow>) -> Vec<StoredRow> {
-    rows.sort_by_key(|stored| stored.row.range);
-    let mut joined: Vec<StoredRow> = Vec::new();
-    for next in rows {
-        match joined.last_mut() {
-            Some(last) if last.row.range.end == next.row.range.start && last.edges_us == next.edges_us => {
-                last.row.range = join(last.row.range, next.row.range);
-                last.row.counts += next.row.counts;
-                add_ladder(&mut last.row.ladder, &next.row.ladder);
-                last.row.sketch.merge(&next.row.sketch);
-                last.partial |= next.partial;
-            }
-            _ => joined.push(next),
-        }
+impl Ranged for StoredRow {
+    fn range(&self) -> ByteRange {
+        self.row.range
     }
-    joined
+
+    fn add(&mut self, next: &Self) -> bool {
+        if self.edges_us != next.edges_us {
+            return false;
+        }
+        self.row.range.end = next.row.range.end;
+        self.row.counts += next.row.counts;
+        add_ladder(&mut self.row.ladder, &next.row.ladder);
+        self.row.sketch.merge(&next.row.sketch);
+        self.partial |= next.partial;
+        true
+    }
+
+    fn tear(&mut self) {
+        self.partial = true;
+    }
+
+    fn is_torn(&self) -> bool {
+        self.partial
+    }
+}
+
+impl Ranged for StoredTally {
+    fn range(&self) -> ByteRange {
+        self.range
+    }
+
+    fn add(&mut self, next: &Self) -> bool {
+        self.range.end = next.range.end;
+        self.tally += next.tally;
+        true
+    }
+
+    // The minutes of the rows are marked; a tally is of no minute.
+    fn tear(&mut self) {}
+
+    fn is_torn(&self) -> bool {
+        false
+    }
 }
 
 /// Adds a ladder to another of the same edges.
@@ -320,10 +347,6 @@ pub fn add_ladder(sum: &mut Vec<u64>, other: &[u64]) {
     for (sum, count) in sum.iter_mut().zip(other) {
         *sum += count;
     }
-}
-
-fn join(a: ByteRange, b: ByteRange) -> ByteRange {
-    ByteRange { start: a.start.min(b.start), end: a.end.max(b.end) }
 }
 
 const KEY: &str =
@@ -342,9 +365,7 @@ fn bind_key(query: Query, key: &RowKey) -> Query {
 }
 
 async fn rows_of(tx: &mut Transaction, key: &RowKey) -> Result<Vec<StoredRow>, StoreError> {
-    let sql = sqlx::AssertSqlSafe(format!(
-        "SELECT *, '' AS collector FROM counts WHERE {KEY} ORDER BY range_start"
-    ));
+    let sql = sqlx::AssertSqlSafe(format!("SELECT * FROM counts WHERE {KEY} ORDER BY range_start"));
     let rows =
         bind_key(sqlx::query(sql), key).fetch_all(&mut **tx).await.map_err(doing("read count rows"))?;
     rows.iter().map(stored_row).collect()
@@ -389,7 +410,7 @@ fn stored_row(row: &SqliteRow) -> Result<StoredRow, StoreError> {
         version: u32::try_from(row.get::<i64, _>("version")).map_err(reading("definition version"))?,
         minute: MinuteId(row.get("minute")),
     };
-    let (collector, edges_us) = (row.get("collector"), value(row, "edges")?);
+    let edges_us = value(row, "edges")?;
     let row = CountRow {
         key,
         range: range(row),
@@ -401,10 +422,10 @@ fn stored_row(row: &SqliteRow) -> Result<StoredRow, StoreError> {
         ladder: value(row, "ladder")?,
         sketch: value(row, "sketch")?,
     };
-    Ok(StoredRow { collector, row, edges_us, partial })
+    Ok(StoredRow { row, edges_us, partial })
 }
 
-fn stored_tally(row: &SqliteRow) -> (ByteRange, Tally) {
+fn stored_tally(row: &SqliteRow) -> StoredTally {
     let count = |name: &str| offset(row.get::<i64, _>(name));
     let tally = Tally {
         lines: count("lines"),
@@ -414,7 +435,7 @@ fn stored_tally(row: &SqliteRow) -> (ByteRange, Tally) {
         late: count("late"),
         dead_lettered: count("dead_lettered"),
     };
-    (range(row), tally)
+    StoredTally { range: range(row), tally }
 }
 
 fn range(row: &SqliteRow) -> ByteRange {
