@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, MutexGuard, Notify};
 
 use crate::counts::Counts;
 use crate::discovery::Service;
-use crate::evaluator::{AllEpisodes, absences, is_absence, judge};
+use crate::evaluator::{AllEpisodes, absences, is_over, judge};
 use crate::figures::{self, Figures};
 use crate::metrics::Metrics;
 use crate::overview::{AlertView, Detail, IncidentView, NoticeView, Overview};
@@ -75,6 +75,8 @@ struct State {
     stale: bool,
     /// Up to which minute (exclusive) was judged.
     judged_to: Option<MinuteId>,
+    /// The first minute that this process judged.
+    listening_since: Option<MinuteId>,
     episodes: AllEpisodes,
     escalations: Escalations,
     /// What the escalation machine commanded and is not committed yet.
@@ -109,6 +111,7 @@ impl Engine {
             counts: Counts::default(),
             stale: true,
             judged_to,
+            listening_since: None,
             episodes: episodes.into_iter().map(|(service, sli, state)| ((service, sli), state)).collect(),
             escalations: Escalations::restore(policies, incidents),
             commands: Vec::new(),
@@ -157,9 +160,10 @@ impl Engine {
         Ok(())
     }
 
-    /// Judges, in event time, every minute that has not been judged, to the newest event; returns the instant that the clock has come to. To be called when everything that the
-    /// collector could find is counted. A line may claim any time, so the few that claim to be after `limit` are not the
-    /// newest event; when many do, it is the clock that is wrong.
+    /// Judges, in event time, every minute that has not been judged, to the newest event; returns the instant that the
+    /// clock has come to. To be called when everything that the collector could find is counted. A line may claim any
+    /// time, so the few that claim to be after `limit` are not the newest event; when many do, it is the clock that is
+    /// wrong.
     pub async fn catch_up(&self, limit: Timestamp) -> Result<Option<Timestamp>, EngineError> {
         let mut state = self.fresh_state().await?;
         let mut tx = self.store.begin().await?;
@@ -365,10 +369,14 @@ impl State {
 
     /// Opens and closes alerts about what is not there.
     fn watch_absences(&mut self, at: MinuteId, now: Timestamp) {
-        let absent = absences(&self.counts, at);
-        let open: Vec<String> =
-            self.escalations.incidents().map(|incident| incident.alert.key.clone()).collect();
-        for key in open.into_iter().filter(|key| is_absence(key) && !absent.contains_key(key)) {
+        let since = *self.listening_since.get_or_insert(at);
+        let absent = absences(&self.counts, at, since);
+        let open = self.escalations.incidents();
+        let over = open.filter(|incident| {
+            !absent.contains_key(&incident.alert.key) && is_over(&self.counts, incident, at)
+        });
+        let over: Vec<String> = over.map(|incident| incident.alert.key.clone()).collect();
+        for key in over {
             self.escalations.handle(Input::Resolve { key }, now);
         }
         for alert in absent.into_values() {
@@ -388,13 +396,11 @@ impl State {
     }
 
     /// The next minute end to judge: the following one, or, over a gap in which all windows are empty and every verdict is
-    /// held, the one behind the next request.
+    /// held, the one behind the next request, or the last one.
     fn next_minute(&self, at: MinuteId, target: MinuteId) -> MinuteId {
         let next = at.plus(1);
-        match self.counts.next_busy(at.plus(-LOOK_BACK_MINUTES)) {
-            Some(busy) if busy > next => busy.plus(1).min(target.max(next)),
-            _ => next,
-        }
+        let busy = self.counts.next_busy(at.plus(-LOOK_BACK_MINUTES));
+        busy.map_or(target, |busy| busy.plus(1).min(target)).max(next)
     }
 
     fn firing(&self) -> BTreeSet<(Service, Sli)> {

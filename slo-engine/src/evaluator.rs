@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use alerts::{Alert, Input, Severity};
+use alerts::{Alert, Incident, Input, Severity};
 use slo::counts::{MinuteId, Sli};
 use slo::episode::{Change, Episodes, Notice, Rules};
+use slo::series::{Minute, Series};
 use slo::silence::silent_since;
 
 use crate::counts::Counts;
@@ -14,6 +15,15 @@ use crate::specs::Specs;
 
 /// Minutes that a collector may say nothing before its silence is an alert.
 const LOST_AFTER_MINUTES: i64 = 10;
+
+/// How far back a minute is looked for that tells of silence: no silence is judged over more than a week.
+const LONGEST_UNHEARD: i64 = 7 * 24 * 60;
+
+/// What alerts about a service without requests call their SLO.
+const SILENCE: &str = "silence";
+
+/// What alerts about collectors call their SLO.
+const MEASUREMENT: &str = "measurement";
 
 /// Episodes by SLO.
 pub type AllEpisodes = BTreeMap<(Service, Sli), Episodes>;
@@ -27,7 +37,9 @@ pub struct Judged {
     pub changed: BTreeSet<(Service, Sli)>,
 }
 
-/// Judges the minutes before `at`. `again` judges an instant that was judged before: the open minute has grown since.
+/// Judges the minutes before `at`. `again` judges an instant that was judged before: the open minute has grown since. A
+/// further look at a minute may only add: what fired in it is over at the earliest in the next one, so that a minute that
+/// sways around a threshold tells people once.
 pub fn judge(
     counts: &Counts,
     specs: &Specs,
@@ -41,12 +53,17 @@ pub fn judge(
             let Some(series) = source.series(sli) else { continue };
             let id = (service.clone(), sli);
             let state = episodes.entry(id.clone()).or_default();
-            if again {
+            let repeated = again && state.judged.is_some_and(|judged| judged >= at);
+            if repeated {
                 state.judged = None;
             }
             let rules = Rules::of(specs.spec(service, sli));
             let before = state.open.clone();
-            let change = state.step(series, &rules, at);
+            let change =
+                state.step(series, &rules, at).filter(|change| !repeated || change.notice().is_some());
+            if let Some(before) = before.as_ref().filter(|_| repeated) {
+                state.open.get_or_insert_with(|| before.clone()).firing.extend(before.firing.iter().cloned());
+            }
             if before != state.open {
                 judged.changed.insert(id);
             }
@@ -56,36 +73,61 @@ pub fn judge(
     judged
 }
 
-/// What is silent or lost at `at`, by alert key; whoever calls compares it with what is open.
-pub fn absences(counts: &Counts, at: MinuteId) -> BTreeMap<String, Alert> {
+/// What is silent or lost at `at`, by alert key; whoever calls compares it with what is open. Collectors are listened for
+/// since `since`: an engine that was down has not heard them either.
+pub fn absences(counts: &Counts, at: MinuteId, since: MinuteId) -> BTreeMap<String, Alert> {
     let mut absent = BTreeMap::new();
     for (service, _, source) in counts.services() {
-        let since = source.series(Sli::Availability).and_then(|series| silent_since(series, at));
-        if let Some(since) = since {
+        let series = source.series(Sli::Availability);
+        let silent = series.and_then(|series| silent_since(series, heard_to(series, at)));
+        if let Some(since) = silent {
             let summary = format!(
                 "{service} has had no request since {}, where each of the last four weeks had some: is it reachable?",
                 since.start()
             );
-            let key = format!("{}.silence", service.to_string().replace('/', "."));
-            absent.insert(key.clone(), alert(key, Severity::Page, summary, &service.to_string(), "silence"));
+            let key = format!("{}.{SILENCE}", service.to_string().replace('/', "."));
+            absent.insert(key.clone(), alert(key, Severity::Page, summary, &service.to_string(), SILENCE));
         }
     }
     for (collector, read_to) in counts.collectors(at) {
-        if read_to.plus(LOST_AFTER_MINUTES) <= at {
+        if read_to.max(since).plus(LOST_AFTER_MINUTES) <= at {
             let summary = format!(
                 "collector {collector} has sent nothing since {}: its minutes are unmeasured; is its node up?",
                 read_to.start()
             );
-            let key = format!("pipeline.{collector}");
-            absent.insert(key.clone(), alert(key, Severity::Page, summary, "pipeline", "measurement"));
+            // No SLO's id holds a slash.
+            let key = format!("pipeline/{collector}");
+            absent.insert(key.clone(), alert(key, Severity::Page, summary, "pipeline", MEASUREMENT));
         }
     }
     absent
 }
 
-/// Whether an alert key is of [`absences`].
-pub fn is_absence(key: &str) -> bool {
-    key.starts_with("pipeline.") || key.ends_with(".silence")
+/// Whether there is evidence that what an alert of [`absences`] says is over. Silence ends with a request: that nobody
+/// listens any more, or that it has become usual, is none.
+pub fn is_over(counts: &Counts, incident: &Incident, at: MinuteId) -> bool {
+    let label = |name: &str| incident.alert.labels.get(name).map_or("", String::as_str);
+    let since = MinuteId::of_timestamp(incident.opened_at);
+    let requests = || {
+        let (_, source) = counts.service(&Service::parse(label("service")))?;
+        Some(source.series(Sli::Availability)?.sum(since, at).counts.total)
+    };
+    match label("slo") {
+        SILENCE => requests().is_some_and(|total| total > 0),
+        slo => slo == MEASUREMENT,
+    }
+}
+
+/// Up to which minute (exclusive) there is something to judge silence by: minutes that lack something and hold no request
+/// say nothing.
+fn heard_to(series: &Series, at: MinuteId) -> MinuteId {
+    let says_nothing = |back: &i64| match series.get(at.plus(-back)) {
+        Some(Minute::Partial(counts)) => counts.total == 0,
+        Some(Minute::Unmeasured | Minute::Excluded) => true,
+        Some(Minute::Read(_)) | None => false,
+    };
+    let unheard = (1..=LONGEST_UNHEARD).take_while(says_nothing).count();
+    at.plus(-(unheard as i64))
 }
 
 fn input(service: &Service, sli: Sli, change: Change) -> Input {

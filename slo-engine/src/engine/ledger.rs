@@ -53,15 +53,12 @@ impl State {
         let mut entries = Vec::new();
         for (service, _, source) in self.counts.services() {
             for sli in SLIS {
-                let state = source.series(sli).and_then(|series| series.get(minute));
-                let Some((state, said)) = state.and_then(|minute| Some((minute, word(minute)?))) else {
-                    continue;
-                };
+                let Some(state) = source.series(sli).and_then(|series| series.get(minute)) else { continue };
                 let ladder = if sli == Sli::Latency { ladders.get(service).cloned() } else { None };
                 entries.push(Entry {
                     service: service.to_string(),
                     sli,
-                    state: said,
+                    state: word(state),
                     counts: state.counts(),
                     ladder: ladder.unwrap_or_default(),
                 });
@@ -102,12 +99,11 @@ async fn said_to(tx: &mut Transaction) -> Result<Option<MinuteId>, StoreError> {
     Ok(store::meta(tx, LEDGER_TO).await?.and_then(|text| text.parse().ok()).map(MinuteId))
 }
 
-fn word(minute: Minute) -> Option<EntryState> {
+fn word(minute: Minute) -> EntryState {
     match minute {
-        Minute::Read(counts) if counts == slo::counts::Counts::default() => None,
-        Minute::Read(_) => Some(EntryState::Read),
-        Minute::Partial(_) => Some(EntryState::Partial),
-        Minute::Unmeasured => Some(EntryState::Unmeasured),
-        Minute::Excluded => Some(EntryState::Excluded),
+        Minute::Read(_) => EntryState::Read,
+        Minute::Partial(_) => EntryState::Partial,
+        Minute::Unmeasured => EntryState::Unmeasured,
+        Minute::Excluded => EntryState::Excluded,
     }
 }

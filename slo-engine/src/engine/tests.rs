@@ -18,6 +18,8 @@ use crate::specs::Specs;
 use crate::store::{self, Store};
 
 mod exactness;
+mod gaps;
+mod wall_clock;
 
 /// 2026-11-23T10:00:00Z.
 const START: i64 = 29_923_800;
@@ -233,4 +235,48 @@ async fn a_line_that_claims_to_be_of_the_future_is_not_now_but_a_log_of_the_futu
     assert_eq!(engine.catch_up(limit).await.unwrap(), Some(MinuteId(START + 120).start()));
     let past = MinuteId(START - 1000).start();
     assert_eq!(engine.catch_up(past).await.unwrap(), Some(MinuteId(START + 5_000_001).start()));
+}
+
+#[tokio::test]
+async fn a_log_that_gives_two_services_one_name_does_not_stop_the_engine() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut requests = vec![request(0, 0), request(20, 0)];
+    for (index, name) in ["shop/web", "unattributed"].into_iter().enumerate() {
+        for service in [ServiceRef::Upstream(name.to_owned()), ServiceRef::Unattributed] {
+            let range = requests[index].streams[0].range;
+            requests[index].rows.push(row(&service, Origin::Ingress, Sli::Availability, 0, range, 1, 0));
+        }
+    }
+    let services = run(dir.path(), &requests).await.services;
+    let names: Vec<&str> = services.iter().map(|service| service.service.as_str()).collect();
+    assert_eq!(names, ["shop/web", "shop%2Fweb", "unattributed"]);
+}
+
+#[tokio::test]
+async fn numbers_beyond_any_log_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path()).await;
+    let break_it = |change: fn(&mut CountsRequest)| {
+        let mut broken = request(0, 0);
+        change(&mut broken);
+        broken
+    };
+    let broken = [
+        break_it(|request| request.rows[1].ladder[1] = u64::MAX),
+        break_it(|request| request.rows[0].counts.total = u64::MAX),
+        break_it(|request| request.rows[0].counts.excluded = u64::MAX),
+        break_it(|request| request.rows[0].key.minute = MinuteId(i64::MAX)),
+        break_it(|request| request.rows[0].key.minute = MinuteId(i64::MIN)),
+        break_it(|request| request.rows[0].range.end = u64::MAX),
+        break_it(|request| request.streams[0].range.end = u64::MAX),
+        break_it(|request| request.streams[0].tally.lines = u64::MAX),
+        break_it(|request| request.watermark_ms = Some(i64::MIN)),
+        break_it(|request| request.streams[0].newest_ms = Some(i64::MAX)),
+    ];
+    for (index, request) in broken.into_iter().enumerate() {
+        let error = engine.ingest(request).await.expect_err("it is refused").to_string();
+        assert!(error.starts_with("count rows refused, nothing was counted: "), "{index}: {error}");
+    }
+    engine.catch_up(Timestamp::MAX).await.unwrap();
+    assert_eq!(engine.overview().await.unwrap().services, []);
 }

@@ -2,6 +2,7 @@
 
 use slo::counts::MinuteId;
 use slo::ledger::{Block, Entry, Tip};
+use slo::series::Minute;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
@@ -54,7 +55,8 @@ pub async fn blocks_of(tx: &mut Transaction, minute: MinuteId) -> Result<Vec<Blo
     rows.iter().map(block).collect()
 }
 
-/// Appends what is said of a minute: all of it the first time, afterwards only what changed, and nothing when nothing did.
+/// Appends what is said of a minute: what is not idle the first time, afterwards only what changed, and nothing when
+/// nothing did. An SLO without a word was idle.
 pub async fn say(
     tx: &mut Transaction,
     tip: Tip,
@@ -63,8 +65,11 @@ pub async fn say(
 ) -> Result<Tip, StoreError> {
     let said = blocks_of(tx, minute).await?;
     let table = slo::ledger::table(&said);
-    let word = |entry: &Entry| table.get(&(minute, entry.service.clone(), entry.sli)) != Some(entry);
-    let news: Vec<Entry> = entries.into_iter().filter(word).collect();
+    let is_news = |entry: &Entry| match table.get(&(minute, entry.service.clone(), entry.sli)) {
+        Some(word) => word != entry,
+        None => entry.minute() != Minute::IDLE,
+    };
+    let news: Vec<Entry> = entries.into_iter().filter(is_news).collect();
     if news.is_empty() {
         return Ok(tip);
     }

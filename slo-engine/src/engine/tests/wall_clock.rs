@@ -1,0 +1,241 @@
+//! The wall clock: the open minute, collectors that are lost and come back, silence, and looks at the same minute again.
+
+use std::path::Path;
+
+use jiff::{SignedDuration, Timestamp};
+use slo::counts::{CountsRequest, MinuteId, Sli};
+use slo::series::Minute;
+
+use super::{Clock, Engine, START, engine_by, ledger, request};
+
+/// What `collector` read of minute `minute` of a stream of its own, with everything before `watermark` minutes.
+fn heard(collector: &str, minute: i64, bad: u64, watermark: Option<i64>) -> CountsRequest {
+    let mut request = request(minute, bad);
+    request.collector = collector.to_owned();
+    request.watermark_ms = watermark.map(|minute| (START + minute) * 60_000);
+    request.streams[0].stream = format!("of {collector}");
+    request.rows.iter_mut().for_each(|row| row.key.stream = format!("of {collector}"));
+    request
+}
+
+/// Only the watermark.
+fn heartbeat(collector: &str, watermark: i64) -> CountsRequest {
+    let request = heard(collector, 0, 0, Some(watermark));
+    CountsRequest { streams: Vec::new(), rows: Vec::new(), ..request }
+}
+
+/// `seconds` into minute `minute`.
+fn at(minute: i64, seconds: i64) -> Timestamp {
+    MinuteId(START + minute).start() + SignedDuration::from_secs(seconds)
+}
+
+async fn wall(dir: &Path) -> Engine {
+    engine_by(Clock::Wall, dir).await
+}
+
+async fn states(engine: &Engine, minutes: std::ops::Range<i64>) -> String {
+    let letter = |minute: Option<Minute>| match minute {
+        Some(Minute::Read(counts)) if counts.total == 0 => 'i',
+        Some(Minute::Read(_)) => 'R',
+        Some(Minute::Partial(_)) => 'P',
+        Some(Minute::Unmeasured) => 'U',
+        Some(Minute::Excluded) => 'X',
+        None => '-',
+    };
+    engine
+        .with_figures(|figures| {
+            let (_, _, source) = figures.counts.services().next().unwrap();
+            let series = source.series(Sli::Availability).unwrap();
+            minutes.map(|minute| letter(series.get(MinuteId(START + minute)))).collect()
+        })
+        .await
+        .unwrap()
+}
+
+/// Keys of open alerts as (service, slo), and how many incidents there ever were.
+async fn alerts(engine: &Engine) -> (Vec<String>, usize) {
+    let incidents = engine.incidents().await.unwrap();
+    let open = incidents.iter().filter(|incident| incident.alert.resolved_at.is_none());
+    (open.map(|i| format!("{} {}", i.alert.service, i.alert.slo)).collect(), incidents.len())
+}
+
+#[tokio::test]
+async fn a_minute_is_read_when_every_expected_collector_has_passed_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = wall(dir.path()).await;
+    engine.ingest(heard("a", 0, 0, Some(4))).await.unwrap();
+    engine.ingest(heard("b", 1, 0, Some(2))).await.unwrap();
+    engine.tick(at(5, 10)).await.unwrap();
+    assert_eq!(states(&engine, -1..7).await, "-RRPPUU-");
+    engine.ingest(heartbeat("b", 5)).await.unwrap();
+    engine.tick(at(5, 20)).await.unwrap();
+    assert_eq!(states(&engine, -1..7).await, "-RRiiPU-");
+    assert_eq!(states(&wall(dir.path()).await, -1..7).await, "-RRiiPU-");
+}
+
+#[tokio::test]
+async fn a_collector_that_has_never_caught_up_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = wall(dir.path()).await;
+    engine.ingest(heard("a", 0, 0, Some(6))).await.unwrap();
+    engine.ingest(heard("b", 2, 0, None)).await.unwrap();
+    engine.tick(at(5, 50)).await.unwrap();
+    assert_eq!(states(&engine, 0..6).await, "RiPPPP");
+    assert_eq!(alerts(&engine).await.1, 0);
+}
+
+#[tokio::test]
+async fn minutes_of_a_lost_collector_stay_missing_until_it_comes_back_and_the_ledger_is_amended() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = wall(dir.path()).await;
+    engine.ingest(heard("a", 0, 0, Some(1))).await.unwrap();
+    for minute in [1, 12, 40] {
+        engine.tick(at(minute, 0)).await.unwrap();
+    }
+    assert_eq!(states(&engine, 0..41).await, format!("R{}", "U".repeat(40)));
+    assert_eq!(alerts(&engine).await, (vec!["pipeline measurement".to_owned()], 1));
+    engine.ingest(heard("a", 20, 0, Some(41))).await.unwrap();
+    engine.tick(at(41, 0)).await.unwrap();
+    assert_eq!(states(&engine, 0..41).await, format!("R{}R{}", "i".repeat(19), "i".repeat(20)));
+    assert_eq!(alerts(&engine).await, (vec![], 1));
+    let table = slo::ledger::table(&ledger(dir.path()).await);
+    let said = |minute: i64| {
+        table.get(&(MinuteId(START + minute), "shop/web".to_owned(), Sli::Availability)).map(|e| e.minute())
+    };
+    assert_eq!(said(20).map(Minute::counts).map(|counts| counts.total), Some(100));
+    assert_eq!(said(10), Some(Minute::IDLE));
+}
+
+#[tokio::test]
+async fn a_collector_that_is_gone_for_good_is_given_up_but_what_it_lacked_stays_lacking() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = wall(dir.path()).await;
+    engine.ingest(heard("a", 0, 0, Some(1))).await.unwrap();
+    engine.ingest(heard("b", 0, 0, Some(1))).await.unwrap();
+    let day = 24 * 60;
+    for minute in [12, day, day + 3] {
+        engine.ingest(heartbeat("b", minute)).await.unwrap();
+        engine.tick(at(minute, 0)).await.unwrap();
+    }
+    assert_eq!(states(&engine, 0..4).await, "RPPP");
+    assert_eq!(states(&engine, day - 2..day + 5).await, "PPPiiU-");
+    assert_eq!(states(&wall(dir.path()).await, day - 2..day + 5).await, "PPPiiU-");
+    assert_eq!(alerts(&engine).await, (vec![], 1));
+}
+
+#[tokio::test]
+async fn the_only_collector_is_never_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = wall(dir.path()).await;
+    engine.ingest(heard("a", 0, 0, Some(1))).await.unwrap();
+    for minute in [1, 12, 24 * 60, 3 * 24 * 60] {
+        engine.tick(at(minute, 0)).await.unwrap();
+    }
+    assert_eq!(states(&engine, 0..3).await, "RUU");
+    assert_eq!(states(&engine, 3 * 24 * 60 - 2..3 * 24 * 60).await, "UU");
+    assert_eq!(alerts(&engine).await, (vec!["pipeline measurement".to_owned()], 1));
+}
+
+#[tokio::test]
+async fn an_engine_that_was_down_waits_before_it_calls_collectors_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    wall(dir.path()).await.ingest(heard("a", 0, 0, Some(1))).await.unwrap();
+    let engine = wall(dir.path()).await;
+    engine.tick(at(120, 0)).await.unwrap();
+    assert_eq!(alerts(&engine).await.1, 0);
+    engine.tick(at(129, 50)).await.unwrap();
+    assert_eq!(alerts(&engine).await.1, 0);
+    engine.tick(at(130, 0)).await.unwrap();
+    assert_eq!(alerts(&engine).await.0, ["pipeline measurement"]);
+}
+
+#[tokio::test]
+async fn looks_at_the_same_minute_page_once_however_the_open_minute_turns_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = wall(dir.path()).await;
+    let part = |part: i64, bad: u64, total: u64| {
+        let mut request = heard("a", 0, bad, None);
+        let range =
+            slo::counts::ByteRange { start: part as u64 * 10_000, end: part as u64 * 10_000 + 10_000 };
+        request.streams[0].range = range;
+        for row in &mut request.rows {
+            row.range = range;
+            row.counts.total = total;
+            row.ladder.iter_mut().for_each(|count| *count = 0);
+            row.ladder.first_mut().into_iter().for_each(|count| *count = total);
+        }
+        request
+    };
+    for (index, (bad, total)) in
+        [(50, 100), (0, 9_900), (900, 1000), (0, 9_999), (5000, 9_000)].into_iter().enumerate()
+    {
+        let index = index as i64;
+        engine.ingest(part(index, bad, total)).await.unwrap();
+        engine.tick(at(0, 10 * index + 5)).await.unwrap();
+        assert_eq!(alerts(&engine).await, (vec!["shop/web availability".to_owned()], 1), "look {index}");
+    }
+    let told = engine.incidents().await.unwrap()[0].notified.len();
+    assert_eq!(told, 1);
+}
+
+#[tokio::test]
+async fn a_service_in_a_namespace_called_pipeline_keeps_its_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = wall(dir.path()).await;
+    let mut request = heard("a", 0, 50, Some(1));
+    request.rows.iter_mut().for_each(|row| {
+        row.key.service =
+            slo::counts::ServiceRef::Named { namespace: "pipeline".to_owned(), name: "web".to_owned() };
+    });
+    engine.ingest(request).await.unwrap();
+    for second in [0, 10, 20] {
+        engine.tick(at(1, second)).await.unwrap();
+        assert_eq!(alerts(&engine).await, (vec!["pipeline/web availability".to_owned()], 1));
+    }
+}
+
+/// A request a minute until `more` minutes into the fifth week, in the hours of the week that matter.
+async fn four_weeks(engine: &Engine, more: i64) -> i64 {
+    let minutes = 4 * 7 * 24 * 60 + more;
+    let mut request = heard("a", 0, 0, Some(minutes));
+    request.streams[0].range.end = 50_000;
+    let mut rows = Vec::new();
+    let week = 7 * 24 * 60;
+    for minute in
+        (0..=4).flat_map(|back| minutes - back * week - 10..(minutes - back * week + 60).min(minutes))
+    {
+        let mut row = request.rows[0].clone();
+        row.key.minute = MinuteId(START + minute);
+        row.counts.total = 1;
+        row.range = request.streams[0].range;
+        rows.push(row);
+    }
+    request.rows = rows;
+    engine.ingest(request).await.unwrap();
+    minutes
+}
+
+#[tokio::test]
+async fn silence_pages_once_and_is_over_with_a_request_not_with_a_lost_collector() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = wall(dir.path()).await;
+    let end = four_weeks(&engine, 10).await;
+    for minute in end..end + 20 {
+        engine.ingest(heartbeat("a", minute)).await.unwrap();
+        engine.tick(at(minute, 30)).await.unwrap();
+    }
+    assert_eq!(alerts(&engine).await, (vec!["shop/web silence".to_owned()], 1));
+    for minute in [end + 25, end + 40] {
+        engine.tick(at(minute, 30)).await.unwrap();
+    }
+    let (mut open, count) = alerts(&engine).await;
+    open.sort();
+    assert_eq!((open, count), (vec!["pipeline measurement".to_owned(), "shop/web silence".to_owned()], 2));
+    let mut again = heard("a", end + 41, 0, Some(end + 42));
+    again.streams[0].range = slo::counts::ByteRange { start: 60_000, end: 60_100 };
+    let range = again.streams[0].range;
+    again.rows.iter_mut().for_each(|row| row.range = range);
+    engine.ingest(again).await.unwrap();
+    engine.tick(at(end + 42, 0)).await.unwrap();
+    assert_eq!(alerts(&engine).await, (vec![], 2));
+}
