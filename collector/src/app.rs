@@ -385,13 +385,14 @@ impl Builder<'_> {
 }
 
 impl Tasks {
+    /// Waits until all have ended. Who gives up waiting may wait again: a task is struck off when it has ended.
     async fn join(&mut self) {
-        for task in &mut self.0 {
+        while let Some(task) = self.0.last_mut() {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a task of the collector failed");
             }
+            self.0.pop();
         }
-        self.0.clear();
     }
 
     /// Ends the tasks where they stand and waits until they are gone, with all that they held.

@@ -234,7 +234,12 @@ impl<S: Sink> Driver<S> {
     async fn send(&mut self, request: &mut S::Request) -> Result<Result<(), String>, GivenUp> {
         let mut pause = FIRST_PAUSE;
         loop {
-            let (after, reason) = match self.sink.send(request).await {
+            // A receiver that takes a request and never answers must not hold up a stop.
+            let sent = tokio::select! {
+                sent = self.sink.send(request) => sent,
+                _ = self.context.give_up.wait_for(|&give_up| give_up) => return Err(GivenUp),
+            };
+            let (after, reason) = match sent {
                 Ok(()) => {
                     if std::mem::take(&mut self.failing) {
                         tracing::info!(sink = self.context.name, "the sink takes requests again");

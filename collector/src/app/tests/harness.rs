@@ -41,6 +41,8 @@ struct Ranges {
     /// Requests until the engine fails: it fails before the commit, or after it and loses its answer.
     fail: Option<(u32, bool)>,
     silent: bool,
+    /// Requests are not answered, ever.
+    hanging: bool,
     /// Requests with counts of this minute are refused for good.
     reject: Option<MinuteId>,
 }
@@ -199,6 +201,11 @@ impl Engine {
         self.0.lock().unwrap().silent = silent;
     }
 
+    /// Takes requests and never answers.
+    pub(super) fn set_hanging(&self, hanging: bool) {
+        self.0.lock().unwrap().hanging = hanging;
+    }
+
     /// Refuses requests with counts of this minute for good.
     pub(super) fn reject(&self, minute: MinuteId) {
         self.0.lock().unwrap().reject = Some(minute);
@@ -291,6 +298,9 @@ impl Ranges {
 impl CountsService for Engine {
     fn post(&self, request: CountsRequest) -> BoxFuture<'_, Result<CountsReply, SendError>> {
         let mut ranges = self.0.lock().unwrap();
+        if ranges.hanging {
+            return Box::pin(std::future::pending());
+        }
         if request.rows.iter().any(|row| Some(row.key.minute) == ranges.reject) {
             let reason = "the test does not like the minute".into();
             return Box::pin(std::future::ready(Err(SendError::Reject { reason })));

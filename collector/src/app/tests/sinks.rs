@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use slo::counts::MinuteId;
 
-use super::harness::{Node, balanced, requests, text};
+use super::harness::{Engine, Node, balanced, requests, text};
 
 /// 2026-01-01T10:01:00Z.
 const SECOND_MINUTE: MinuteId = MinuteId(29_454_361);
@@ -67,6 +67,28 @@ async fn an_engine_that_is_silent_at_start_is_not_sent_what_it_has() {
     balanced(&app.stop().await.unwrap());
     // The engine of these tests panics at ranges that overlap.
     assert_eq!(node.engine.counted().lines, 500);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_ends_in_time_while_an_engine_is_silent_or_hangs_and_the_next_run_gives_it_all() {
+    let mut node = Node::with_files();
+    node.batch = ", batch: {max_events: 9}".into();
+    let lines = requests("a", 0, 500);
+    node.write("a.log", text(&lines[..300]));
+    let trouble: [fn(&Engine, bool); 2] = [Engine::set_silent, Engine::set_hanging];
+    for trouble in trouble {
+        trouble(&node.engine, true);
+        let app = node.start().await;
+        // The others have taken what is there, so they end at once and the engine is waited for alone.
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let stopping = tokio::time::Instant::now();
+        app.stop().await.unwrap();
+        assert!(stopping.elapsed() < Duration::from_secs(11), "{:?}", stopping.elapsed());
+        trouble(&node.engine, false);
+    }
+    node.append("a.log", text(&lines[300..]));
+    node.run().await;
+    node.holds(&node.archived().await, &lines);
 }
 
 #[tokio::test(start_paused = true)]
