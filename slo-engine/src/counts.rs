@@ -15,7 +15,7 @@ use crate::specs::Specs;
 const FORGET_AFTER_MINUTES: i64 = 24 * 60;
 
 /// Minutes of a time that nobody read which are kept as unmeasured: no window reaches further back.
-const KEEP_UNMEASURED_MINUTES: i64 = 32 * 24 * 60;
+pub const KEEP_UNMEASURED_MINUTES: i64 = 32 * 24 * 60;
 
 /// Everything that is counted.
 #[derive(Debug, Default)]

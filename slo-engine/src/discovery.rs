@@ -8,6 +8,9 @@ use slo::counts::{ServiceRef, Sli};
 /// What ingress-nginx writes for requests that no Ingress routes.
 const DEFAULT_BACKEND: &str = "upstream-default-backend";
 
+/// How requests are shown that named no service.
+const UNATTRIBUTED: &str = "unattributed";
+
 /// A service as it is shown: `namespace/name`, a raw upstream name that could not be resolved, or `unattributed`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Service {
@@ -54,9 +57,7 @@ impl Known {
     /// Whom a row counts for.
     pub fn resolve(&self, service: &ServiceRef) -> Service {
         match service {
-            ServiceRef::Named { namespace, name } => {
-                Service::Named { namespace: namespace.clone(), name: name.clone() }
-            }
+            ServiceRef::Named { namespace, name } => Service::named(namespace, name),
             ServiceRef::Upstream(raw) => self.resolve_upstream(raw),
             ServiceRef::Unattributed => Service::Unattributed,
         }
@@ -64,7 +65,7 @@ impl Known {
 
     /// Known services decide, then known namespaces; a name with a single reading needs neither.
     fn resolve_upstream(&self, raw: &str) -> Service {
-        if raw == DEFAULT_BACKEND {
+        if raw == DEFAULT_BACKEND || raw == UNATTRIBUTED {
             return Service::Unattributed;
         }
         let readings = readings(raw);
@@ -74,10 +75,8 @@ impl Known {
         let by_namespace = readings.iter().filter(|(ns, _)| self.namespaces.contains(*ns));
         let one = only(by_service).or_else(|| only(by_namespace)).or_else(|| only(readings.iter()));
         match one {
-            Some((namespace, name)) => {
-                Service::Named { namespace: namespace.to_owned(), name: name.to_owned() }
-            }
-            None => Service::Ambiguous(raw.to_owned()),
+            Some((namespace, name)) => Service::named(namespace, name),
+            None => Service::Ambiguous(escape(raw, "/.")),
         }
     }
 }
@@ -110,17 +109,36 @@ fn only<'a, 'b: 'a>(
     readings.next().is_none().then_some(first)
 }
 
+/// What Kubernetes allows in no name is written as `%2F`: a log may call a service anything, and no two services may be
+/// shown alike.
+fn escape(text: &str, reserved: &str) -> String {
+    let is_plain = |c: char| !c.is_whitespace() && !c.is_control() && c != '%' && !reserved.contains(c);
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_plain(c) {
+            escaped.push(c);
+        } else {
+            c.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| escaped.push_str(&format!("%{byte:02X}")));
+        }
+    }
+    escaped
+}
+
 impl Service {
+    fn named(namespace: &str, name: &str) -> Self {
+        Self::Named { namespace: escape(namespace, "/."), name: escape(name, "/") }
+    }
+
     /// Reads what [`fmt::Display`] wrote.
     pub fn parse(text: &str) -> Self {
         match text.split_once('/') {
             Some((namespace, name)) => Self::Named { namespace: namespace.into(), name: name.into() },
-            None if text == "unattributed" => Self::Unattributed,
+            None if text == UNATTRIBUTED => Self::Unattributed,
             None => Self::Ambiguous(text.to_owned()),
         }
     }
 
-    /// Id of one of its SLOs: `namespace.name.sli`; neither namespaces nor service names hold dots.
+    /// Id of one of its SLOs: `namespace.name.sli`; namespaces hold no dots.
     pub fn slo_id(&self, sli: Sli) -> String {
         format!("{}.{}", self.to_string().replace('/', "."), sli_name(sli))
     }
@@ -139,7 +157,7 @@ impl fmt::Display for Service {
         match self {
             Self::Named { namespace, name } => write!(f, "{namespace}/{name}"),
             Self::Ambiguous(raw) => f.write_str(raw),
-            Self::Unattributed => f.write_str("unattributed"),
+            Self::Unattributed => f.write_str(UNATTRIBUTED),
         }
     }
 }
@@ -178,5 +196,33 @@ mod tests {
             check(raw, &[], &[], raw);
         }
         check("upstream-default-backend", &[], &[], "unattributed");
+    }
+
+    #[test]
+    fn no_two_services_are_shown_alike_whatever_a_log_calls_them() {
+        let named = |namespace: &str, name: &str| ServiceRef::Named {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        };
+        let raw = |text: &str| ServiceRef::Upstream(text.to_owned());
+        let refs = [
+            named("shop", "web"),
+            named("shop/web", "x"),
+            named("shop", "web/x"),
+            named("shop.web", "x"),
+            named("shop", "web.x"),
+            raw("shop/web"),
+            raw("shop.web"),
+            raw("shop%2Fweb"),
+            raw("a b\n\u{fffd}"),
+            ServiceRef::Unattributed,
+        ];
+        let services: Vec<Service> = refs.iter().map(|service| Known::default().resolve(service)).collect();
+        let shown: BTreeSet<String> = services.iter().map(Service::to_string).collect();
+        let ids: BTreeSet<String> =
+            services.iter().map(|service| service.slo_id(Sli::Availability)).collect();
+        assert_eq!((shown.len(), ids.len()), (refs.len(), refs.len()), "{shown:?} {ids:?}");
+        services.iter().for_each(|service| assert_eq!(&Service::parse(&service.to_string()), service));
+        assert_eq!(Known::default().resolve(&raw("unattributed")), Service::Unattributed);
     }
 }

@@ -24,17 +24,18 @@ impl Sketch {
         *self.0.entry(bucket(us)).or_default() += 1;
     }
 
-    /// Adds everything that `other` holds.
+    /// Adds everything that `other` holds; an absurd count saturates.
     pub fn merge(&mut self, other: &Self) {
         for (&bucket, &count) in &other.0 {
-            *self.0.entry(bucket).or_default() += count;
+            let sum = self.0.entry(bucket).or_default();
+            *sum = sum.saturating_add(count);
         }
     }
 
     /// Nearest-rank quantile `num/den` in microseconds (middle of its bucket), or nothing for an empty sketch.
     pub fn quantile_us(&self, num: u64, den: u64) -> Option<u64> {
-        let total: u64 = self.0.values().sum();
-        let rank = (u128::from(total) * u128::from(num)).div_ceil(u128::from(den)).max(1);
+        let total: u128 = self.0.values().map(|&count| u128::from(count)).sum();
+        let rank = (total * u128::from(num)).div_ceil(u128::from(den)).max(1);
         let mut seen = 0;
         self.0.iter().find_map(|(&bucket, &count)| {
             seen += u128::from(count);

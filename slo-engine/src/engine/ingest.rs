@@ -2,14 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use slo::counts::{CountRow, CountsRequest, MinuteId, Sli};
+use jiff::Timestamp;
+use slo::counts::{CountRow, CountsRequest, MinuteId, Sli, StreamReport, Tally};
 
 use super::{Clock, State};
-use crate::counts::Counts;
+use crate::counts::{Counts, KEEP_UNMEASURED_MINUTES};
 use crate::discovery::Known;
 use crate::specs::Specs;
 use crate::store::counts::{self as rows, Ingested};
 use crate::store::{StoreError, Transaction};
+
+/// Largest count and offset: 256 TiB.
+const LARGEST: u64 = 1 << 48;
 
 /// Refuses rows that break the contract; the error names the row.
 pub(super) fn check(request: &CountsRequest) -> Result<(), String> {
@@ -19,20 +23,49 @@ pub(super) fn check(request: &CountsRequest) -> Result<(), String> {
     if request.edges_us.windows(2).any(|pair| pair[0] >= pair[1]) {
         return Err("`edges_us` must ascend strictly".to_owned());
     }
+    if request.watermark_ms.is_some_and(|ms| !is_instant(ms)) {
+        return Err("`watermark_ms` is no instant of the years -9999 to 9999".to_owned());
+    }
     for report in &request.streams {
-        if report.range.start > report.range.end {
-            return Err(format!("stream {}: `range` ends before it starts", report.stream));
-        }
+        check_report(report).map_err(|why| format!("stream {}: {why}", report.stream))?;
     }
     request.rows.iter().enumerate().try_for_each(|(index, row)| {
         check_row(row, request).map_err(|why| format!("rows[{index}], stream {}: {why}", row.key.stream))
     })
 }
 
+fn check_report(report: &StreamReport) -> Result<(), String> {
+    if report.range.start > report.range.end {
+        return Err("`range` ends before it starts".to_owned());
+    }
+    if report.newest_ms.into_iter().chain(report.oldest_ms).any(|ms| !is_instant(ms)) {
+        return Err("`newest_ms` or `oldest_ms` is no instant of the years -9999 to 9999".to_owned());
+    }
+    let Tally { lines, requests, ignored, unparsed, late, dead_lettered } = report.tally;
+    check_numbers(&[report.range.end, lines, requests, ignored, unparsed, late, dead_lettered])
+}
+
+/// Sums of numbers up to this overflow nowhere.
+fn check_numbers(numbers: &[u64]) -> Result<(), String> {
+    match numbers.iter().find(|&&number| number > LARGEST) {
+        Some(number) => Err(format!("{number} is more than any log holds; the limit is {LARGEST}")),
+        None => Ok(()),
+    }
+}
+
+fn is_instant(ms: i64) -> bool {
+    Timestamp::from_millisecond(ms).is_ok()
+}
+
 fn check_row(row: &CountRow, request: &CountsRequest) -> Result<(), String> {
     if row.range.start >= row.range.end {
         return Err("`range` is empty or ends before it starts".to_owned());
     }
+    if !row.key.minute.0.checked_mul(60_000).is_some_and(is_instant) {
+        return Err(format!("minute {} is not of the years -9999 to 9999", row.key.minute.0));
+    }
+    check_numbers(&[row.range.end, row.counts.total, row.counts.excluded])?;
+    check_numbers(&row.ladder)?;
     if row.counts.bad > row.counts.total {
         return Err(format!("{} bad of {} requests", row.counts.bad, row.counts.total));
     }
@@ -62,7 +95,9 @@ pub(super) fn touched(
     let added = ingested.added.iter().map(|&index| &request.rows[index]);
     let mut minutes: Vec<MinuteId> = all.chain(added).map(|row| row.key.minute).collect();
     if let (Some(before), Some(now)) = (read_before, request.watermark_ms) {
-        minutes.extend((MinuteId::of_ms(before).0..MinuteId::of_ms(now).0).map(MinuteId));
+        let (before, now) = (MinuteId::of_ms(before), MinuteId::of_ms(now));
+        let from = before.max(now.plus(-KEEP_UNMEASURED_MINUTES));
+        minutes.extend((from.0..now.0).map(MinuteId));
     }
     minutes
 }
