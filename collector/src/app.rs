@@ -242,7 +242,7 @@ impl Builder<'_> {
         match config {
             SinkConfig::Blackhole(batching) => self.run(name, "blackhole", BlackholeSink, *batching).await,
             SinkConfig::Console(console) => {
-                let sink = ConsoleSink::new(console, tokio::io::stdout());
+                let sink = ConsoleSink::new(console).context("cannot open standard output")?;
                 self.run(name, "console", sink, console.batching).await;
             }
             SinkConfig::File(file) => {
