@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::content::{Content, Look, Match};
 use super::lines::{Line, Lines};
@@ -149,7 +149,9 @@ impl Tail {
             self.end_at = Some(look);
         }
         buffer.truncate(count);
-        self.lines.feed(&buffer.freeze(), out);
+        // Lines keep the buffer they lie in until they are delivered: a few of them must not keep all of it.
+        let read = if count < READ_BYTES / 2 { Bytes::copy_from_slice(&buffer) } else { buffer.freeze() };
+        self.lines.feed(&read, out);
         Ok(())
     }
 
