@@ -112,7 +112,15 @@ async fn until_signal(config: Config) -> anyhow::Result<()> {
     tracing::info!(collector = app.collector_id(), "started");
     let signal = signal.await;
     tracing::info!(signal, "stopping");
-    app.stop().await?;
+    let books = app.stop().await?;
+    for (sink, account) in books.sinks.iter().filter(|(_, account)| account.in_flight > 0) {
+        let lines = account.in_flight;
+        tracing::warn!(
+            sink,
+            lines,
+            "stopped before these lines were delivered; they are read again at the next start"
+        );
+    }
     Ok(())
 }
 

@@ -50,7 +50,8 @@ async fn interrupt(mut child: Child) -> Result<String> {
 
 /// The first block of text in the README.
 fn shown_in_the_readme() -> Result<&'static str> {
-    let (_, rest) = include_str!("../../README.md").split_once("```text\n").context("the README shows a table")?;
+    let (_, rest) =
+        include_str!("../../README.md").split_once("```text\n").context("the README shows a table")?;
     let (shown, _) = rest.split_once("\n```").context("the block ends")?;
     Ok(shown)
 }
