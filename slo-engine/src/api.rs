@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::body::to_bytes;
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Query, State};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -18,6 +21,9 @@ use crate::page;
 
 /// Largest body of `POST /v1/counts`.
 const MAX_BODY_BYTES: usize = 64 << 20;
+
+/// Longest text of axum's own refusals.
+const MAX_TEXT_BYTES: usize = 64 << 10;
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -72,7 +78,9 @@ pub fn router(api: Api) -> Router {
         .route("/v1/counts", post(counts))
         .route("/v1/counts/positions", get(positions))
         .route("/openapi.json", get(|| async { Json(Contract::openapi()) }))
+        .fallback(|| async { StatusCode::NOT_FOUND })
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(map_response(in_json))
         .with_state(api)
 }
 
@@ -110,28 +118,26 @@ async fn incidents(State(api): State<Api>) -> Result<Json<Vec<IncidentView>>, Re
 
 /// Acknowledges an incident: nobody else is paged for it. The bearer token of the counts is asked for.
 #[utoipa::path(post, path = "/v1/incidents/{id}/acknowledge", params(("id" = String, Path)), request_body = Actor,
-    responses((status = 204), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 204), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem)))]
 async fn acknowledge(
     State(api): State<Api>,
-    headers: HeaderMap,
+    _: Writer,
     Path(id): Path<String>,
     Json(actor): Json<Actor>,
 ) -> Result<StatusCode, Refusal> {
-    api.authorise(&headers)?;
     api.engine.acknowledge(&id, &actor.by, now()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Resolves an incident by hand; it opens again with the next evidence.
 #[utoipa::path(post, path = "/v1/incidents/{id}/resolve", params(("id" = String, Path)), request_body = Actor,
-    responses((status = 204), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 204), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem)))]
 async fn resolve(
     State(api): State<Api>,
-    headers: HeaderMap,
+    _: Writer,
     Path(id): Path<String>,
     Json(actor): Json<Actor>,
 ) -> Result<StatusCode, Refusal> {
-    api.authorise(&headers)?;
     api.engine.resolve(&id, &actor.by, now()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -139,13 +145,13 @@ async fn resolve(
 /// Takes count rows; the answer follows the commit, so a row that was answered for is never lost, and a row that is
 /// sent again is never counted twice.
 #[utoipa::path(post, path = "/v1/counts", request_body(content = Object, description = "`slo::counts::CountsRequest`"),
-    responses((status = 200, description = "committed", body = Object), (status = 401, body = Problem), (status = 400, body = Problem)))]
+    responses((status = 200, description = "committed", body = Object), (status = 400, body = Problem), (status = 401, body = Problem),
+        (status = 413, body = Problem), (status = 415, body = Problem)))]
 async fn counts(
     State(api): State<Api>,
-    headers: HeaderMap,
+    _: Writer,
     Json(request): Json<CountsRequest>,
 ) -> Result<Json<CountsReply>, Refusal> {
-    api.authorise(&headers)?;
     Ok(Json(api.engine.ingest(request).await?))
 }
 
@@ -154,10 +160,9 @@ async fn counts(
     responses((status = 200, body = std::collections::BTreeMap<String, u64>), (status = 401, body = Problem)))]
 async fn positions(
     State(api): State<Api>,
-    headers: HeaderMap,
+    _: Writer,
     Query(query): Query<CollectorQuery>,
 ) -> Result<Response, Refusal> {
-    api.authorise(&headers)?;
     Ok(Json(api.engine.positions(&query.collector).await?).into_response())
 }
 
@@ -166,12 +171,23 @@ fn now() -> jiff::Timestamp {
     jiff::Timestamp::now()
 }
 
-impl Api {
-    fn authorise(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        let Some(token) = &self.token else { return Ok(()) };
-        let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        if shown.and_then(|value| value.strip_prefix("Bearer ")).is_some_and(|shown| same(shown, token)) {
-            return Ok(());
+/// Whoever asks has shown the token, and announces no more than is taken. Both are looked at before the body is read.
+struct Writer;
+
+impl FromRequestParts<Api> for Writer {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Refusal> {
+        let length = parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+        if length.and_then(|length| length.parse().ok()).is_some_and(|length: usize| length > MAX_BODY_BYTES)
+        {
+            return Err(Refusal { status: StatusCode::PAYLOAD_TOO_LARGE, error: too_large() });
+        }
+        let Some(token) = &api.token else { return Ok(Self) };
+        let shown = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let shown = shown.and_then(|value| value.split_once(' '));
+        if shown.is_some_and(|(scheme, shown)| scheme.eq_ignore_ascii_case("bearer") && same(shown, token)) {
+            return Ok(Self);
         }
         Err(Refusal {
             status: StatusCode::UNAUTHORIZED,
@@ -184,6 +200,35 @@ impl Api {
 /// Compares without telling by its duration where the difference is.
 fn same(a: &str, b: &str) -> bool {
     a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
+}
+
+/// What axum refuses by itself, it says in plain text or not at all.
+async fn in_json(response: Response) -> Response {
+    let status = response.status();
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if !(status.is_client_error() || status.is_server_error())
+        || kind.is_some_and(|kind| kind.contains("json"))
+    {
+        return response;
+    }
+    let error = match status {
+        StatusCode::NOT_FOUND => "there is no such route: /openapi.json lists them".to_owned(),
+        StatusCode::METHOD_NOT_ALLOWED => {
+            "this route has no such method: /openapi.json lists what there is".to_owned()
+        }
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
+        _ => {
+            let text = to_bytes(response.into_body(), MAX_TEXT_BYTES).await.unwrap_or_default();
+            String::from_utf8_lossy(&text).into_owned()
+        }
+    };
+    // A body that is JSON but no request is as bad as one that is no JSON.
+    let status = if status == StatusCode::UNPROCESSABLE_ENTITY { StatusCode::BAD_REQUEST } else { status };
+    Refusal { status, error }.into_response()
+}
+
+fn too_large() -> String {
+    format!("the body is larger than {} MiB: send fewer rows at once", MAX_BODY_BYTES >> 20)
 }
 
 /// A refused request.
@@ -217,3 +262,6 @@ impl IntoResponse for Refusal {
         (self.status, Json(Problem { error: self.error })).into_response()
     }
 }
+
+#[cfg(test)]
+mod tests;
