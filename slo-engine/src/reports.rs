@@ -1,6 +1,6 @@
 //! The report of a calendar month: one page to keep or to print, or one JSON document, from the same figures.
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use jiff::tz::TimeZone;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use prometheus::Registry;
@@ -11,6 +11,8 @@ use slo::window::{Span, month};
 use crate::app::App;
 use crate::cli::{Failure, ReportArgs, ReportOutput};
 use crate::config::Config;
+use crate::counts::Source;
+use crate::discovery::Service;
 use crate::engine::{Clock, Engine};
 use crate::figures::{Figures, SLIS};
 use crate::overview::{AlertView, SloView, WindowView};
@@ -21,9 +23,9 @@ use crate::up;
 pub struct Report {
     /// The month, `YYYY-MM`.
     pub month: String,
-    /// The minutes that it is about; of a month that is not over, those until the newest figure.
+    /// The month in UTC; of a month that is not over, what lies before the newest figure.
     pub window: WindowView,
-    /// Whether the month is not over yet.
+    /// Whether the month is not over yet, in UTC or in the zone of an SLO.
     pub provisional: bool,
     /// Services by name.
     pub services: Vec<ServiceReport>,
@@ -35,17 +37,30 @@ pub struct ServiceReport {
     /// The service.
     pub service: String,
     /// Availability, then latency.
-    pub slos: Vec<SloView>,
+    pub slos: Vec<SloMonth>,
     /// Alerts that were open in the month.
     pub alerts: Vec<AlertView>,
+}
+
+/// An SLO's month, in its own zone.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SloMonth {
+    /// The minutes that it is about.
+    pub window: WindowView,
+    /// Whether the month is not over yet in this zone.
+    pub provisional: bool,
+    /// The figures.
+    #[serde(flatten)]
+    pub figures: SloView,
 }
 
 /// `slo-engine report`.
 pub(crate) async fn main(args: &ReportArgs) -> Result<(), Failure> {
     let env = |name: &str| std::env::var(name).ok();
-    let config = match &args.config {
-        Some(path) => Config::load(path, &env),
-        None => up::engine_config(&args.data_dir, up::ANY_PORT),
+    // In the time of the events everything was read; by the wall clock the watermarks tell what was.
+    let (config, clock) = match &args.config {
+        Some(path) => (Config::load(path, &env), Clock::Wall),
+        None => (up::engine_config(&args.data_dir, up::ANY_PORT), Clock::Event),
     };
     let config = config.map_err(|problems| Failure::Config(problems.to_string()))?;
     let state = config.data_dir.join("engine.db");
@@ -54,7 +69,7 @@ pub(crate) async fn main(args: &ReportArgs) -> Result<(), Failure> {
             anyhow::anyhow!("there is no state at {}: run `up` or `serve` first", state.display()).into()
         );
     }
-    let app = App::open(config, Clock::Event, &Registry::new()).await?;
+    let app = App::open(config, clock, &Registry::new()).await?;
     let report = report(&app.engine, &args.month).await?;
     app.stop().await;
     match args.output {
@@ -64,43 +79,54 @@ pub(crate) async fn main(args: &ReportArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The report of `month`, `YYYY-MM`, in UTC.
+/// The report of `month`, `YYYY-MM`: of each SLO in its own zone.
 pub async fn report(engine: &Engine, text: &str) -> anyhow::Result<Report> {
-    let whole = parse_month(text)?;
+    let (year, number) = parse_month(text)?;
     let incidents = engine.incidents().await?;
     let report = engine
         .with_figures(|figures| {
-            let to = whole.to.min(figures.now.max(whole.from));
-            let span = Span { from: whole.from, to };
-            Report {
-                month: text.to_owned(),
-                window: WindowView { from: span.from.start().to_string(), to: span.to.start().to_string() },
-                provisional: to < whole.to,
-                services: services(figures, span),
-            }
+            let (window, provisional) = window(figures, (year, number), &TimeZone::UTC);
+            let services = services(figures, (year, number));
+            let ours = services.iter().flat_map(|service| &service.slos);
+            let provisional = provisional || ours.clone().any(|slo| slo.provisional);
+            Report { month: text.to_owned(), window: view(window), provisional, services }
         })
         .await?;
     Ok(with_alerts(report, incidents.into_iter().rev().map(|incident| incident.alert)))
 }
 
-fn parse_month(text: &str) -> anyhow::Result<Span> {
-    let (year, number) =
-        text.split_once('-').with_context(|| format!("{text:?} is not a month; write YYYY-MM"))?;
-    let parsed = year.parse().ok().zip(number.parse().ok());
-    let span = parsed.and_then(|(year, number)| month(year, number, &TimeZone::UTC));
-    match span {
-        Some(span) if text.len() == 7 => Ok(span),
+fn parse_month(text: &str) -> anyhow::Result<(i16, i8)> {
+    let digits = |part: &str, count: usize| part.len() == count && part.bytes().all(|b| b.is_ascii_digit());
+    let parts = text.split_once('-').filter(|(year, number)| digits(year, 4) && digits(number, 2));
+    let parsed = parts.and_then(|(year, number)| year.parse().ok().zip(number.parse().ok()));
+    match parsed {
+        Some((year, number)) if month(year, number, &TimeZone::UTC).is_some() => Ok((year, number)),
         _ => bail!("{text:?} is not a month; write YYYY-MM, like 2026-11"),
     }
 }
 
-fn services(figures: &Figures<'_>, span: Span) -> Vec<ServiceReport> {
+/// What there is of a month in a zone, and whether it is not over yet.
+fn window(figures: &Figures<'_>, (year, number): (i16, i8), zone: &TimeZone) -> (Span, bool) {
+    let whole = month(year, number, zone).unwrap_or(Span { from: figures.now, to: figures.now });
+    let to = whole.to.min(figures.now.max(whole.from));
+    (Span { from: whole.from, to }, to < whole.to)
+}
+
+fn view(span: Span) -> WindowView {
+    WindowView { from: span.from.start().to_string(), to: span.to.start().to_string() }
+}
+
+fn services(figures: &Figures<'_>, month: (i16, i8)) -> Vec<ServiceReport> {
+    let slo = |service: &Service, source: &Source, sli| {
+        let (span, provisional) = window(figures, month, &figures.specs.spec(service, sli).time_zone);
+        SloMonth { window: view(span), provisional, figures: figures.slo(service, source, sli, span) }
+    };
     figures
         .counts
         .services()
         .map(|(service, _, source)| ServiceReport {
             service: service.to_string(),
-            slos: SLIS.map(|sli| figures.slo(service, source, sli, span)).to_vec(),
+            slos: SLIS.map(|sli| slo(service, source, sli)).into(),
             alerts: Vec::new(),
         })
         .collect()
@@ -156,7 +182,7 @@ fn service_section(service: &ServiceReport) -> Markup {
             h2 { (service.service) }
             div.scroll { table {
                 thead { tr { th { "SLO" } th { "objective" } th { "requests" } th { "bad" } th { "left out" } th { "SLI" } th { "budget left" } th { "coverage" } th { "state" } } }
-                tbody { @for slo in &service.slos { tr {
+                tbody { @for slo in service.slos.iter().map(|month| &month.figures) { tr {
                     td { (slo.slo) } td { (slo.objective) " %" } td { (slo.total) } td { (slo.total - slo.good) } td { (slo.excluded) }
                     td { (slo.sli.as_deref().unwrap_or("–")) } td { (slo.budget_remaining.as_deref().unwrap_or("–")) }
                     td { (slo.coverage) } td { (slo.state.replace('_', " ")) }
@@ -168,3 +194,6 @@ fn service_section(service: &ServiceReport) -> Markup {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
