@@ -275,7 +275,7 @@ async fn insert_tally(tx: &mut Transaction, stream: &str, news: &StoredTally) ->
 
 async fn put_row(tx: &mut Transaction, new: &CountRow, request: &CountsRequest) -> Result<Put, StoreError> {
     let mut held = rows_of(tx, &new.key).await?;
-    let is_first = held.is_empty();
+    let before = held.clone();
     let news = StoredRow {
         row: new.clone(),
         edges_us: if new.ladder.is_empty() { Vec::new() } else { request.edges_us.clone() },
@@ -285,11 +285,12 @@ async fn put_row(tx: &mut Transaction, new: &CountRow, request: &CountsRequest) 
     if put == Put::Repeat {
         return Ok(put);
     }
-    if !is_first {
-        delete_rows_of(tx, &new.key).await?;
+    let starts: Vec<u64> = held.iter().map(|stored| stored.row.range.start).collect();
+    for gone in before.iter().filter(|stored| !starts.contains(&stored.row.range.start)) {
+        delete_row(tx, &gone.row).await?;
     }
-    for stored in &held {
-        insert_row(tx, stored).await?;
+    for stored in held.iter().filter(|stored| !before.contains(stored)) {
+        put_stored_row(tx, stored).await?;
     }
     Ok(put)
 }
@@ -371,18 +372,27 @@ async fn rows_of(tx: &mut Transaction, key: &RowKey) -> Result<Vec<StoredRow>, S
     rows.iter().map(stored_row).collect()
 }
 
-async fn delete_rows_of(tx: &mut Transaction, key: &RowKey) -> Result<(), StoreError> {
-    let sql = sqlx::AssertSqlSafe(format!("DELETE FROM counts WHERE {KEY}"));
-    bind_key(sqlx::query(sql), key).execute(&mut **tx).await.map_err(doing("replace count rows"))?;
+async fn delete_row(tx: &mut Transaction, row: &CountRow) -> Result<(), StoreError> {
+    let sql = sqlx::AssertSqlSafe(format!("DELETE FROM counts WHERE {KEY} AND range_start = $7"));
+    bind_key(sqlx::query(sql), &row.key)
+        .bind(column(row.range.start))
+        .execute(&mut **tx)
+        .await
+        .map_err(doing("replace count rows"))?;
     Ok(())
 }
 
-async fn insert_row(tx: &mut Transaction, stored: &StoredRow) -> Result<(), StoreError> {
+/// Writes a row, over one that begins at the same byte.
+async fn put_stored_row(tx: &mut Transaction, stored: &StoredRow) -> Result<(), StoreError> {
     let row = &stored.row;
     let query = sqlx::query(
         "INSERT INTO counts (stream, service, origin, sli, version, minute, range_start, range_end, total, bad, \
          excluded, edges, ladder, sketch, partial) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) \
+         ON CONFLICT (stream, service, origin, sli, version, minute, range_start) DO UPDATE SET \
+         range_end = excluded.range_end, total = excluded.total, bad = excluded.bad, \
+         excluded = excluded.excluded, edges = excluded.edges, ladder = excluded.ladder, \
+         sketch = excluded.sketch, partial = excluded.partial",
     );
     bind_key(query, &row.key)
         .bind(column(row.range.start))
