@@ -14,9 +14,10 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::api::{self, Api};
-use crate::cli::Failure;
+
 use crate::config::Config;
 use crate::engine::{Clock, Engine, Parts};
+use crate::failure::Failure;
 use crate::metrics::Metrics;
 use crate::store::Store;
 

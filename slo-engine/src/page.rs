@@ -2,6 +2,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use crate::format::{clock, clock_after, percent, shorten, thousands};
 use crate::overview::{Detail, IncidentView, Overview, PointView, SliceView, SloView};
 
 /// States with their names, the one that needs someone most first.
@@ -20,30 +21,37 @@ pub struct PageModel {
 
 /// Renders the page.
 pub fn render(model: &PageModel) -> Markup {
+    let refresh = html! { meta http-equiv="refresh" content="30"; };
+    let body = html! {
+        (header(model))
+        main {
+            @if model.overview.services.is_empty() { (nothing_yet()) }
+            (open_incidents(model))
+            @for service in by_need(model) { (service_card(model, service)) }
+            (incident_table(&model.incidents))
+            (books(&model.overview))
+        }
+        footer {
+            "Figures are of the requests that reached the logs. Ratios are rounded down. "
+            a href="/v1/slos" { "API" } " · " a href="/openapi.json" { "OpenAPI" } " · " a href="/metrics" { "Metrics" }
+        }
+    };
+    document("Headroom", &refresh, &body)
+}
+
+/// A whole document in the style of the page.
+pub(crate) fn document(title: &str, head: &Markup, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                meta http-equiv="refresh" content="30";
-                title { "Headroom" }
+                title { (title) }
                 style { (PreEscaped(include_str!("page/style.css"))) }
+                (head)
             }
-            body {
-                (header(model))
-                main {
-                    @if model.overview.services.is_empty() { (nothing_yet()) }
-                    (open_incidents(model))
-                    @for service in by_need(model) { (service_card(model, service)) }
-                    (incident_table(&model.incidents))
-                    (books(&model.overview))
-                }
-                footer {
-                    "Figures are of the requests that reached the logs. Ratios are rounded down. "
-                    a href="/v1/slos" { "API" } " · " a href="/openapi.json" { "OpenAPI" } " · " a href="/metrics" { "Metrics" }
-                }
-            }
+            body { (body) }
         }
     }
 }
@@ -271,81 +279,5 @@ fn books(overview: &Overview) -> Markup {
                 }
             }
         }
-    }
-}
-
-/// `2026-11-23T17:30:00Z` as `23 Nov 17:30`, in UTC.
-fn clock(rfc3339: &str) -> String {
-    rfc3339
-        .parse::<jiff::Timestamp>()
-        .map_or_else(|_| rfc3339.to_owned(), |at| at.strftime("%-d %b %H:%M").to_string())
-}
-
-/// An instant beside an earlier one: without the day where it is the same.
-fn clock_after(earlier: &str, later: &str) -> String {
-    let (earlier, later) = (clock(earlier), clock(later));
-    match (earlier.rsplit_once(' '), later.rsplit_once(' ')) {
-        (Some((day, _)), Some((same, time))) if day == same => time.to_owned(),
-        _ => later,
-    }
-}
-
-/// `0.625` as `62.5 %`; digits are cut, never rounded up.
-fn percent(ratio: Option<&str>, digits: usize) -> String {
-    let Some(ratio) = ratio else { return "–".to_owned() };
-    let (sign, plain) = ratio.strip_prefix('-').map_or(("", ratio), |plain| ("−", plain));
-    let (whole, fraction) = plain.split_once('.').unwrap_or((plain, ""));
-    let fraction = format!("{fraction:0<2}");
-    let whole = format!("{whole}{}", &fraction[..2]);
-    let whole = whole.trim_start_matches('0');
-    let rest = &fraction[2..fraction.len().min(2 + digits)];
-    let point = if rest.is_empty() { "" } else { "." };
-    format!("{sign}{}{point}{rest} %", if whole.is_empty() { "0" } else { whole })
-}
-
-fn shorten(decimal: &str, digits: usize) -> String {
-    match decimal.split_once('.') {
-        Some((whole, fraction)) => format!("{whole}.{}", &fraction[..fraction.len().min(digits)]),
-        None => decimal.to_owned(),
-    }
-}
-
-fn thousands(count: u64) -> String {
-    let digits = count.to_string();
-    let mut out = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push('\u{202f}');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_ratio_is_cut_to_percent_and_never_rounded_up() {
-        for (ratio, digits, want) in [
-            ("1", 1, "100 %"),
-            ("0.625", 1, "62.5 %"),
-            ("0.999999", 2, "99.99 %"),
-            ("-0.25", 1, "−25 %"),
-            ("0.05", 0, "5 %"),
-            ("0", 2, "0 %"),
-            ("-12.3456", 1, "−1234.5 %"),
-        ] {
-            assert_eq!(percent(Some(ratio), digits), want, "{ratio}");
-        }
-        assert_eq!(percent(None, 1), "–");
-    }
-
-    #[test]
-    fn thousands_are_set_apart() {
-        assert_eq!(thousands(0), "0");
-        assert_eq!(thousands(999), "999");
-        assert_eq!(thousands(1_234_567), "1\u{202f}234\u{202f}567");
     }
 }

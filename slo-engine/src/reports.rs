@@ -1,22 +1,53 @@
 //! The report of a calendar month: one page to keep or to print, or one JSON document, from the same figures.
 
+use std::path::PathBuf;
+
 use anyhow::bail;
+use clap::ValueEnum;
 use jiff::tz::TimeZone;
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, PreEscaped, html};
 use prometheus::Registry;
 use serde::Serialize;
 use slo::counts::MinuteId;
 use slo::window::{Span, month};
 
 use crate::app::App;
-use crate::cli::{Failure, ReportArgs, ReportOutput};
 use crate::config::Config;
 use crate::counts::Source;
 use crate::discovery::Service;
 use crate::engine::{Clock, Engine};
+use crate::failure::Failure;
 use crate::figures::{Figures, SLIS};
+use crate::format::{clock, percent, thousands};
 use crate::overview::{AlertView, SloView, WindowView};
+use crate::page::document;
 use crate::up;
+
+/// Arguments of `report`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ReportArgs {
+    /// The month.
+    #[arg(long, value_name = "YYYY-MM")]
+    pub month: String,
+    /// Format of the report.
+    #[arg(long, value_enum, default_value_t = ReportOutput::Html)]
+    pub output: ReportOutput,
+    /// Configuration of the engine whose state is read.
+    #[arg(long, conflicts_with = "data_dir")]
+    pub config: Option<PathBuf>,
+    /// Data directory of `up`, where no configuration is given; `./.headroom/recorded` for the recorded logs.
+    #[arg(long, default_value = "./.headroom")]
+    pub data_dir: PathBuf,
+}
+
+/// Format of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReportOutput {
+    /// A page to keep or to print.
+    Html,
+    /// One JSON document.
+    Json,
+}
 
 /// A month, service by service.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -49,6 +80,8 @@ pub struct SloMonth {
     pub window: WindowView,
     /// Whether the month is not over yet in this zone.
     pub provisional: bool,
+    /// Threshold of a latency SLO in milliseconds.
+    pub threshold_ms: Option<u64>,
     /// The figures.
     #[serde(flatten)]
     pub figures: SloView,
@@ -118,8 +151,14 @@ fn view(span: Span) -> WindowView {
 
 fn services(figures: &Figures<'_>, month: (i16, i8)) -> Vec<ServiceReport> {
     let slo = |service: &Service, source: &Source, sli| {
-        let (span, provisional) = window(figures, month, &figures.specs.spec(service, sli).time_zone);
-        SloMonth { window: view(span), provisional, figures: figures.slo(service, source, sli, span) }
+        let spec = figures.specs.spec(service, sli);
+        let (span, provisional) = window(figures, month, &spec.time_zone);
+        SloMonth {
+            window: view(span),
+            provisional,
+            threshold_ms: spec.threshold_us.map(|us| us / 1000),
+            figures: figures.slo(service, source, sli, span),
+        }
     };
     figures
         .counts
@@ -150,47 +189,60 @@ fn overlaps(alert: &AlertView, from: &str, to: &str) -> bool {
 
 /// Renders a report.
 pub fn render(report: &Report) -> Markup {
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { "Service levels " (report.month) }
-                style { (PreEscaped(include_str!("page/style.css"))) (PreEscaped(include_str!("reports/print.css"))) }
+    let title = format!("Service levels {}", report.month);
+    let head = html! { style { (PreEscaped(include_str!("reports/print.css"))) } };
+    let body = html! {
+        header.top {
+            div {
+                h1 { (title) }
+                p.sub {
+                    (clock(&report.window.from)) " to " (clock(&report.window.to)) " UTC"
+                    @if report.provisional { " (the month is not over)" }
+                }
             }
-            body {
-                header.top {
-                    div {
-                        h1 { "Service levels " (report.month) }
-                        p.sub { (report.window.from) " to " (report.window.to) @if report.provisional { " (the month is not over)" } }
-                    }
+        }
+        main {
+            @if report.services.is_empty() { section.card { p { "No request was counted in this month." } } }
+            @for service in &report.services { (service_section(service)) }
+        }
+        footer { "Figures are of the requests that reached the logs. Ratios are rounded down. No data is never good." }
+    };
+    document(&title, &head, &body)
+}
+
+fn service_section(service: &ServiceReport) -> Markup {
+    const COLUMNS: [&str; 9] =
+        ["SLO", "objective", "requests", "bad", "left out", "SLI", "budget left", "coverage", "state"];
+    html! {
+        section.card {
+            h2 { (service.service) }
+            div.scroll { table {
+                thead { tr { @for column in COLUMNS { th { (column) } } } }
+                tbody { @for month in &service.slos { (slo_row(month)) } }
+            } }
+            @for alert in &service.alerts {
+                p.sub {
+                    (alert.severity) " " (alert.slo) ": " (clock(&alert.fired_at)) " → "
+                    (alert.resolved_at.as_deref().map_or("open".to_owned(), clock))
                 }
-                main {
-                    @if report.services.is_empty() { section.card { p { "No request was counted in this month." } } }
-                    @for service in &report.services { (service_section(service)) }
-                }
-                footer { "Figures are of the requests that reached the logs. Ratios are rounded down. No data is never good." }
             }
         }
     }
 }
 
-fn service_section(service: &ServiceReport) -> Markup {
+fn slo_row(month: &SloMonth) -> Markup {
+    let slo = &month.figures;
     html! {
-        section.card {
-            h2 { (service.service) }
-            div.scroll { table {
-                thead { tr { th { "SLO" } th { "objective" } th { "requests" } th { "bad" } th { "left out" } th { "SLI" } th { "budget left" } th { "coverage" } th { "state" } } }
-                tbody { @for slo in service.slos.iter().map(|month| &month.figures) { tr {
-                    td { (slo.slo) } td { (slo.objective) " %" } td { (slo.total) } td { (slo.total - slo.good) } td { (slo.excluded) }
-                    td { (slo.sli.as_deref().unwrap_or("–")) } td { (slo.budget_remaining.as_deref().unwrap_or("–")) }
-                    td { (slo.coverage) } td { (slo.state.replace('_', " ")) }
-                } } }
-            } }
-            @for alert in &service.alerts {
-                p.sub { (alert.severity) " " (alert.slo) ": " (alert.fired_at) " → " (alert.resolved_at.as_deref().unwrap_or("open")) }
-            }
+        tr {
+            td { (slo.slo) }
+            td { (slo.objective) " %" @if let Some(threshold) = month.threshold_ms { " under " (threshold) " ms" } }
+            td { (thousands(slo.total)) }
+            td { (thousands(slo.total - slo.good)) }
+            td { (thousands(slo.excluded)) }
+            td { (percent(slo.sli.as_deref(), 4)) }
+            td { (percent(slo.budget_remaining.as_deref(), 2)) }
+            td { (percent(Some(&slo.coverage), 2)) }
+            td { (slo.state.replace('_', " ")) }
         }
     }
 }

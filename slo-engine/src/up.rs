@@ -5,11 +5,13 @@ mod logs;
 mod progress;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use clap::ValueEnum;
 use collector::app::{App as Collector, Options};
 use collector::sink::SendError;
 use collector::sink::slo_engine::{BoxFuture, CountsService};
@@ -19,10 +21,40 @@ use settings::{Problems, Syntax};
 use slo::counts::{CountsReply, CountsRequest};
 
 use crate::app::App;
-use crate::cli::{Failure, Output, UpArgs};
 use crate::config::Config;
 use crate::engine::{Clock, Engine, EngineError};
+use crate::failure::Failure;
 use crate::table;
+
+/// Arguments of `up`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct UpArgs {
+    /// Logs to read: a /var/log/pods tree, a folder, a plain file or a rotated .gz; may be given several times. By
+    /// default the recorded logs that come with the sources.
+    #[arg(long = "logs", value_name = "PATH")]
+    pub logs: Vec<PathBuf>,
+    /// Where state, archive and dead letters lie; those of the recorded logs lie in its folder `recorded`.
+    #[arg(long, default_value = "./.headroom")]
+    pub data_dir: PathBuf,
+    /// Address of the page and the API.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// End when the input is read, instead of serving the page.
+    #[arg(long)]
+    pub once: bool,
+    /// What to print on stdout.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+/// Format of what is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Tables for people.
+    Text,
+    /// One JSON document.
+    Json,
+}
 
 /// Any free port.
 pub const ANY_PORT: &str = "127.0.0.1:0";

@@ -1,0 +1,16 @@
+//! How a command fails: refused before anything was started, or on the way.
+
+/// Why a command ended early.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The configuration was refused; nothing was started.
+    Config(String),
+    /// Something failed on the way.
+    Run(anyhow::Error),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Run(error.into())
+    }
+}

@@ -1,0 +1,79 @@
+//! Figures and instants as people read them; digits are cut, never rounded up.
+
+/// `2026-11-23T17:30:00Z` as `23 Nov 17:30`, in UTC.
+pub(crate) fn clock(rfc3339: &str) -> String {
+    rfc3339
+        .parse::<jiff::Timestamp>()
+        .map_or_else(|_| rfc3339.to_owned(), |at| at.strftime("%-d %b %H:%M").to_string())
+}
+
+/// An instant beside an earlier one: without the day where it is the same.
+pub(crate) fn clock_after(earlier: &str, later: &str) -> String {
+    let (earlier, later) = (clock(earlier), clock(later));
+    match (earlier.rsplit_once(' '), later.rsplit_once(' ')) {
+        (Some((day, _)), Some((same, time))) if day == same => time.to_owned(),
+        _ => later,
+    }
+}
+
+/// `0.625` as `62.5 %`; digits are cut, never rounded up.
+pub(crate) fn percent(ratio: Option<&str>, digits: usize) -> String {
+    let Some(ratio) = ratio else { return "–".to_owned() };
+    let (sign, plain) = ratio.strip_prefix('-').map_or(("", ratio), |plain| ("−", plain));
+    let (whole, fraction) = plain.split_once('.').unwrap_or((plain, ""));
+    let fraction = format!("{fraction:0<2}");
+    let whole = format!("{whole}{}", &fraction[..2]);
+    let whole = whole.trim_start_matches('0');
+    let rest = &fraction[2..fraction.len().min(2 + digits)];
+    let point = if rest.is_empty() { "" } else { "." };
+    format!("{sign}{}{point}{rest} %", if whole.is_empty() { "0" } else { whole })
+}
+
+/// A decimal with at most so many digits behind the point; digits are cut.
+pub(crate) fn shorten(decimal: &str, digits: usize) -> String {
+    match decimal.split_once('.') {
+        Some((whole, fraction)) => format!("{whole}.{}", &fraction[..fraction.len().min(digits)]),
+        None => decimal.to_owned(),
+    }
+}
+
+/// `1234567` as `1 234 567`, with narrow spaces.
+pub(crate) fn thousands(count: u64) -> String {
+    let digits = count.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push('\u{202f}');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ratio_is_cut_to_percent_and_never_rounded_up() {
+        for (ratio, digits, want) in [
+            ("1", 1, "100 %"),
+            ("0.625", 1, "62.5 %"),
+            ("0.999999", 2, "99.99 %"),
+            ("-0.25", 1, "−25 %"),
+            ("0.05", 0, "5 %"),
+            ("0", 2, "0 %"),
+            ("-12.3456", 1, "−1234.5 %"),
+        ] {
+            assert_eq!(percent(Some(ratio), digits), want, "{ratio}");
+        }
+        assert_eq!(percent(None, 1), "–");
+    }
+
+    #[test]
+    fn thousands_are_set_apart() {
+        assert_eq!(thousands(0), "0");
+        assert_eq!(thousands(999), "999");
+        assert_eq!(thousands(1_234_567), "1\u{202f}234\u{202f}567");
+    }
+}
