@@ -1,4 +1,4 @@
-//! Figures and instants as people read them; digits are cut, never rounded up.
+//! Figures and instants as people read them; a ratio is rounded down.
 
 /// `2026-11-23T17:30:00Z` as `23 Nov 17:30`, in UTC.
 pub(crate) fn clock(rfc3339: &str) -> String {
@@ -16,17 +16,20 @@ pub(crate) fn clock_after(earlier: &str, later: &str) -> String {
     }
 }
 
-/// `0.625` as `62.5 %`; digits are cut, never rounded up.
+/// `0.625` as `62.5 %`, rounded down: never better than it is, below 0 either. At most so many digits behind the point,
+/// of the ratio's first six decimals.
 pub(crate) fn percent(ratio: Option<&str>, digits: usize) -> String {
     let Some(ratio) = ratio else { return "–".to_owned() };
-    let (sign, plain) = ratio.strip_prefix('-').map_or(("", ratio), |plain| ("−", plain));
+    let (negative, plain) = ratio.strip_prefix('-').map_or((false, ratio), |plain| (true, plain));
     let (whole, fraction) = plain.split_once('.').unwrap_or((plain, ""));
-    let fraction = format!("{fraction:0<2}");
-    let whole = format!("{whole}{}", &fraction[..2]);
-    let whole = whole.trim_start_matches('0');
-    let rest = &fraction[2..fraction.len().min(2 + digits)];
-    let point = if rest.is_empty() { "" } else { "." };
-    format!("{sign}{}{point}{rest} %", if whole.is_empty() { "0" } else { whole })
+    let millionths = format!("{whole}{:0<6.6}", fraction).parse::<u64>().unwrap_or_default();
+    // A ratio of six decimals is a percentage of four.
+    let unit = 10_u64.pow(4 - digits.min(4) as u32);
+    let shown = if negative { millionths.div_ceil(unit) } else { millionths / unit } * unit;
+    let decimals = format!("{:04}", shown % 10_000);
+    let decimals = decimals[..digits.min(4)].trim_end_matches('0');
+    let point = if decimals.is_empty() { "" } else { "." };
+    format!("{}{}{point}{decimals} %", if negative { "−" } else { "" }, shown / 10_000)
 }
 
 /// A decimal with at most so many digits behind the point; digits are cut.
@@ -55,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_ratio_is_cut_to_percent_and_never_rounded_up() {
+    fn a_percentage_is_rounded_down_and_never_looks_better_than_it_is() {
         for (ratio, digits, want) in [
             ("1", 1, "100 %"),
             ("0.625", 1, "62.5 %"),
@@ -63,7 +66,11 @@ mod tests {
             ("-0.25", 1, "−25 %"),
             ("0.05", 0, "5 %"),
             ("0", 2, "0 %"),
-            ("-12.3456", 1, "−1234.5 %"),
+            ("-12.3456", 1, "−1234.6 %"),
+            ("-44.464664", 0, "−4447 %"),
+            ("-1.160319", 2, "−116.04 %"),
+            ("0.999421", 4, "99.9421 %"),
+            ("0.42", 4, "42 %"),
         ] {
             assert_eq!(percent(Some(ratio), digits), want, "{ratio}");
         }
