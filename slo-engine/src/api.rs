@@ -1,9 +1,10 @@
 //! The HTTP API and the page. Handlers translate; every figure comes from the engine.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::body::to_bytes;
-use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, State};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::middleware::map_response;
@@ -46,12 +47,6 @@ pub struct Problem {
 pub struct Actor {
     /// Name that is shown beside the acknowledgement.
     pub by: String,
-}
-
-/// Which collector's positions are asked for.
-#[derive(Debug, Deserialize)]
-struct CollectorQuery {
-    collector: String,
 }
 
 /// The contract, for `/openapi.json`.
@@ -155,15 +150,11 @@ async fn counts(
     Ok(Json(api.engine.ingest(request).await?))
 }
 
-/// For each stream of a collector, the offset below which everything is counted.
-#[utoipa::path(get, path = "/v1/counts/positions", params(("collector" = String, Query)),
-    responses((status = 200, body = std::collections::BTreeMap<String, u64>), (status = 401, body = Problem)))]
-async fn positions(
-    State(api): State<Api>,
-    _: Writer,
-    Query(query): Query<CollectorQuery>,
-) -> Result<Response, Refusal> {
-    Ok(Json(api.engine.positions(&query.collector).await?).into_response())
+/// For each stream, the offset below which everything is counted.
+#[utoipa::path(get, path = "/v1/counts/positions",
+    responses((status = 200, body = BTreeMap<String, u64>), (status = 401, body = Problem)))]
+async fn positions(State(api): State<Api>, _: Writer) -> Result<Json<BTreeMap<String, u64>>, Refusal> {
+    Ok(Json(api.engine.positions().await?))
 }
 
 #[expect(clippy::disallowed_methods, reason = "a person's click happens now")]

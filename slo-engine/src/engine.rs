@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use alerts::{Command, Escalations, IncidentId, Input, Policies};
 use jiff::Timestamp;
-use slo::counts::{CountsReply, CountsRequest, DEFAULT_EDGES_US, MinuteId, Sli};
+use slo::counts::{CountsReply, CountsRequest, DEFAULT_EDGES_US, MinuteId, Sli, StreamReport};
 use tokio::sync::{Mutex, MutexGuard, Notify};
 
 use crate::counts::Counts;
@@ -128,22 +128,25 @@ impl Engine {
         let read_before = store_counts::watermark(&mut tx, &request.collector).await?;
         let ingested = store_counts::ingest(&mut tx, &request).await?;
         ledger::amend(&mut tx, ingest::touched(&request, &ingested, read_before)).await?;
-        let all = store_counts::positions(&mut tx, &request.collector).await?;
+        let mut positions = BTreeMap::new();
+        for StreamReport { stream, .. } in &request.streams {
+            if let Some(position) = store_counts::position(&mut tx, stream).await? {
+                positions.insert(stream.clone(), position);
+            }
+        }
         // A commit that fails, or whoever asked for it goes away meanwhile, may have reached the disk.
         let stale = std::mem::replace(&mut state.stale, true);
         store::commit(tx).await?;
         state.stale = stale;
         self.metrics.rows_received(&request, ingested.added.len());
         state.take(&request, &ingested, &self.specs);
-        let asked = request.streams.iter().filter_map(|report| all.get_key_value(&report.stream));
-        let positions = asked.map(|(stream, position)| (stream.clone(), *position)).collect();
         Ok(CountsReply { positions, edges_us: DEFAULT_EDGES_US.to_vec(), version: 1 })
     }
 
-    /// For each stream of `collector`, the offset below which everything is counted.
-    pub async fn positions(&self, collector: &str) -> Result<BTreeMap<String, u64>, EngineError> {
+    /// For each stream, the offset below which everything is counted.
+    pub async fn positions(&self) -> Result<BTreeMap<String, u64>, EngineError> {
         let mut tx = self.store.begin().await?;
-        Ok(store_counts::positions(&mut tx, collector).await?)
+        Ok(store_counts::positions(&mut tx).await?)
     }
 
     /// Judges `now`, by the wall clock.

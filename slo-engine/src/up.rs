@@ -189,9 +189,8 @@ impl CountsService for InProcess {
         Box::pin(async move { self.0.ingest(request).await.map_err(|error| classify(&error)) })
     }
 
-    fn positions(&self, collector: &str) -> BoxFuture<'_, Result<BTreeMap<String, u64>, SendError>> {
-        let collector = collector.to_owned();
-        Box::pin(async move { self.0.positions(&collector).await.map_err(|error| classify(&error)) })
+    fn positions(&self) -> BoxFuture<'_, Result<BTreeMap<String, u64>, SendError>> {
+        Box::pin(async move { self.0.positions().await.map_err(|error| classify(&error)) })
     }
 }
 

@@ -162,6 +162,15 @@ async fn a_second_run_prints_the_same_bytes_and_pages_nobody_again() -> Result<(
 }
 
 #[tokio::test]
+async fn a_collector_that_lost_its_state_counts_nothing_twice() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let first = up(dir.path(), &an_hour()).await?.success()?;
+    std::fs::remove_dir_all(dir.path().join("data/collector"))?;
+    assert_eq!(first, up(dir.path(), &an_hour()).await?.success()?);
+    Ok(())
+}
+
+#[tokio::test]
 async fn no_input_is_no_services() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let value = up(dir.path(), "").await?.json()?;

@@ -29,8 +29,9 @@ pub trait CountsService: Send + Sync {
     /// Takes counts; what it answers is committed.
     fn post(&self, request: CountsRequest) -> BoxFuture<'_, Result<CountsReply, SendError>>;
 
-    /// For each stream of a collector: everything below this offset is counted.
-    fn positions(&self, collector: &str) -> BoxFuture<'_, Result<BTreeMap<String, u64>, SendError>>;
+    /// For each stream: everything below this offset is counted, whoever sent it. So a collector that lost its state, and
+    /// with it its name, goes on where it was.
+    fn positions(&self) -> BoxFuture<'_, Result<BTreeMap<String, u64>, SendError>>;
 }
 
 /// Settings of the `slo_engine` sink.
@@ -143,7 +144,7 @@ impl Sink for SloEngineSink {
     }
 
     async fn recover(&mut self) -> Result<Option<Positions>, SendError> {
-        let answer = tokio::time::timeout(ANSWER_WITHIN, self.service.positions(&self.collector)).await;
+        let answer = tokio::time::timeout(ANSWER_WITHIN, self.service.positions()).await;
         let positions = answer.map_err(|_| SendError::Retry {
             after: None,
             reason: format!("the engine does not say what it has counted within {ANSWER_WITHIN:?}"),

@@ -82,17 +82,23 @@ pub async fn ingest(tx: &mut Transaction, request: &CountsRequest) -> Result<Ing
     Ok(ingested)
 }
 
-/// For each stream of `collector`, the offset below which everything is counted.
-pub async fn positions(tx: &mut Transaction, collector: &str) -> Result<BTreeMap<String, u64>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT t.stream, MAX(t.range_end) FROM tallies t JOIN streams s ON s.stream = t.stream \
-         WHERE s.collector = $1 GROUP BY t.stream",
-    )
-    .bind(collector.to_owned())
-    .fetch_all(&mut **tx)
-    .await
-    .map_err(doing("read positions"))?;
+/// For each stream, the offset below which everything is counted, whoever sent it.
+pub async fn positions(tx: &mut Transaction) -> Result<BTreeMap<String, u64>, StoreError> {
+    let rows = sqlx::query("SELECT stream, MAX(range_end) FROM tallies GROUP BY stream")
+        .fetch_all(&mut **tx)
+        .await
+        .map_err(doing("read positions"))?;
     Ok(rows.iter().map(|row| (row.get(0), offset(row.get(1)))).collect())
+}
+
+/// The same of one stream; nothing where none of it is counted.
+pub async fn position(tx: &mut Transaction, stream: &str) -> Result<Option<u64>, StoreError> {
+    let row = sqlx::query("SELECT MAX(range_end) FROM tallies WHERE stream = $1")
+        .bind(stream.to_owned())
+        .fetch_one(&mut **tx)
+        .await
+        .map_err(doing("read positions"))?;
+    Ok(row.get::<Option<i64>, _>(0).map(offset))
 }
 
 /// Every row.

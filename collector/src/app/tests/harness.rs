@@ -323,7 +323,7 @@ impl CountsService for Engine {
         Box::pin(std::future::ready(answer))
     }
 
-    fn positions(&self, _: &str) -> BoxFuture<'_, Result<BTreeMap<String, u64>, SendError>> {
+    fn positions(&self) -> BoxFuture<'_, Result<BTreeMap<String, u64>, SendError>> {
         let ranges = self.0.lock().unwrap();
         let positions = ranges.streams.iter().map(|(id, tallies)| (id.clone(), position(tallies))).collect();
         let silent = SendError::Retry { after: None, reason: "silent".into() };

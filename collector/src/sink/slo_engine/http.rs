@@ -1,4 +1,4 @@
-//! The engine over HTTP: `POST /v1/counts` and `GET /v1/counts/positions?collector=ID`.
+//! The engine over HTTP: `POST /v1/counts` and `GET /v1/counts/positions`.
 
 use std::collections::BTreeMap;
 use std::sync::Once;
@@ -62,9 +62,8 @@ impl CountsService for Http {
         })
     }
 
-    fn positions(&self, collector: &str) -> BoxFuture<'_, Result<BTreeMap<String, u64>, SendError>> {
-        // A collector's id is hex: nothing in it needs escaping.
-        let url = format!("{}/v1/counts/positions?collector={collector}", self.url);
+    fn positions(&self) -> BoxFuture<'_, Result<BTreeMap<String, u64>, SendError>> {
+        let url = format!("{}/v1/counts/positions", self.url);
         Box::pin(
             async move { self.ask(self.client.get(url)).await?.json().await.map_err(|error| retry(&error)) },
         )
@@ -117,15 +116,15 @@ mod tests {
             connection.shutdown().await.unwrap();
             String::from_utf8_lossy(&request[..count]).into_owned()
         };
-        tokio::join!(server, engine.positions("c0ffee"))
+        tokio::join!(server, engine.positions())
     }
 
     #[tokio::test]
-    async fn positions_are_asked_for_with_the_collector_and_the_token() {
+    async fn positions_are_asked_for_with_the_token() {
         let answer =
             "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{\"s\": 42}";
         let (request, positions) = ask(answer).await;
-        assert!(request.starts_with("GET /v1/counts/positions?collector=c0ffee HTTP/1.1\r\n"), "{request}");
+        assert!(request.starts_with("GET /v1/counts/positions HTTP/1.1\r\n"), "{request}");
         assert!(request.contains("authorization: Bearer secret"), "{request}");
         assert_eq!(positions.unwrap(), BTreeMap::from([("s".to_owned(), 42)]));
     }
