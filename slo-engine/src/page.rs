@@ -9,6 +9,9 @@ use crate::overview::{Detail, IncidentView, Overview, PointView, SliceView, SloV
 const STATES: [(&str, &str); 4] =
     [("exhausted", "exhausted"), ("burning", "burning"), ("healthy", "healthy"), ("no_data", "no data")];
 
+/// Lowest share of the budget that a chart shows, so that one deep fall does not flatten the rest.
+const DEEPEST: f64 = -4.0;
+
 /// Everything that the page shows.
 pub struct PageModel {
     /// Figures, alerts and books.
@@ -183,7 +186,8 @@ fn month(slo: &SloView) -> String {
 /// Budget left over time: an area that falls from 100 %; below the line it is overspent.
 fn burn_down(points: &[PointView]) -> Markup {
     let (Some(first), Some(last)) = (points.first(), points.last()) else { return html! {} };
-    let floor = points.iter().map(|point| point.remaining).fold(0.0, f64::min).max(-4.0);
+    let lowest = points.iter().map(|point| point.remaining).fold(0.0, f64::min);
+    let floor = lowest.max(DEEPEST);
     let step = 100.0 / (points.len().max(2) - 1) as f64;
     let height = |remaining: f64| 40.0 * (1.0 - remaining.max(floor)) / (1.0 - floor);
     let line: String = points
@@ -203,7 +207,7 @@ fn burn_down(points: &[PointView]) -> Markup {
             }
             figcaption {
                 span { (clock(&first.at)) }
-                span { "budget left, from 100 %" @if floor < 0.0 { " to " (format!("−{:.0} %", -floor * 100.0)) } }
+                span { "budget left, from 100 %" @if floor < 0.0 { " to " @if lowest < floor { "below " } (format!("−{:.0} %", -floor * 100.0)) } }
                 span { (clock_after(&first.at, &last.at)) }
             }
         }
