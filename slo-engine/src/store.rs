@@ -35,7 +35,7 @@ pub enum StoreError {
     },
     /// Something in it cannot be read back.
     #[error(
-        "the engine's database holds a {what} that cannot be read: {cause}; restore it from a backup or remove the state directory to start anew"
+        "cannot read the {what} in the engine's database: {cause}; restore it from a backup or remove the state directory to start anew"
     )]
     Corrupt {
         /// What cannot be read.
