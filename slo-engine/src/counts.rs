@@ -119,9 +119,7 @@ impl Counts {
 
     /// The first minute that has a count.
     pub fn first(&self) -> Option<MinuteId> {
-        let series =
-            self.services.values().flat_map(BTreeMap::values).flat_map(|source| source.slis.values());
-        series.filter_map(Series::first).min()
+        self.all_series().filter_map(Series::first).min()
     }
 
     /// Collectors that are expected at `now`, each with the minute (exclusive) up to which it has read. The one that has
@@ -134,8 +132,7 @@ impl Counts {
 
     /// The first minute from `from` on that is not idle for some service.
     pub fn next_busy(&self, from: MinuteId) -> Option<MinuteId> {
-        let series =
-            self.services.values().flat_map(BTreeMap::values).flat_map(|source| source.slis.values());
+        let series = self.all_series();
         series.filter_map(|series| series.busy(from, series.end()?).next().map(|(minute, _)| minute)).min()
     }
 
@@ -154,9 +151,7 @@ impl Counts {
 
     /// The last minute up to `to` that is not idle for some service.
     pub fn last_busy(&self, to: MinuteId) -> Option<MinuteId> {
-        let series =
-            self.services.values().flat_map(BTreeMap::values).flat_map(|source| source.slis.values());
-        series
+        self.all_series()
             .filter_map(|series| series.busy(series.first()?, to.plus(1)).next_back())
             .map(|(minute, _)| minute)
             .max()
@@ -165,6 +160,11 @@ impl Counts {
     /// Up to which minute (exclusive) the furthest collector has read.
     pub fn read_to(&self) -> Option<MinuteId> {
         self.reach.read_to.values().max().copied()
+    }
+
+    /// Minutes of every SLI of every source, also of those that are only a cross-check.
+    fn all_series(&self) -> impl Iterator<Item = &Series> {
+        self.services.values().flat_map(BTreeMap::values).flat_map(|source| source.slis.values())
     }
 }
 

@@ -3,6 +3,7 @@
 use alerts::Command;
 use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 use slo::counts::CountsRequest;
+use telemetry::register;
 
 use crate::discovery::sli_name;
 use crate::figures::{Figures, SLIS, budget};
@@ -24,45 +25,59 @@ impl Metrics {
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let slo = &["service", "slo"];
         let metrics = Self {
-            rows_received: IntCounter::new(
-                "headroom_count_rows_received_total",
-                "Count rows received, repeats included.",
-            )?,
-            rows_added: IntCounter::new(
-                "headroom_count_rows_added_total",
-                "Count rows that only added to what was there.",
-            )?,
-            intents: IntCounterVec::new(
-                Opts::new("headroom_notifications_total", "Notifications decided on."),
-                &["kind"],
-            )?,
-            judged_to: IntGauge::new(
-                "headroom_judged_to_timestamp_seconds",
-                "Instant up to which burn rates were judged.",
-            )?,
-            budget_remaining: GaugeVec::new(
-                Opts::new(
-                    "headroom_budget_remaining_ratio",
-                    "Share of the 30-day error budget that is left.",
+            rows_received: register(
+                registry,
+                IntCounter::new(
+                    "headroom_count_rows_received_total",
+                    "Count rows received, repeats included.",
                 ),
-                slo,
             )?,
-            sli: GaugeVec::new(Opts::new("headroom_sli_ratio", "Good requests of all over 30 days."), slo)?,
-            firing: GaugeVec::new(
-                Opts::new("headroom_alert_firing", "1 while an alert of the SLO is open."),
-                slo,
+            rows_added: register(
+                registry,
+                IntCounter::new(
+                    "headroom_count_rows_added_total",
+                    "Count rows that only added to what was there.",
+                ),
+            )?,
+            intents: register(
+                registry,
+                IntCounterVec::new(
+                    Opts::new("headroom_notifications_total", "Notifications decided on."),
+                    &["kind"],
+                ),
+            )?,
+            judged_to: register(
+                registry,
+                IntGauge::new(
+                    "headroom_judged_to_timestamp_seconds",
+                    "Instant up to which burn rates were judged.",
+                ),
+            )?,
+            budget_remaining: register(
+                registry,
+                GaugeVec::new(
+                    Opts::new(
+                        "headroom_budget_remaining_ratio",
+                        "Share of the 30-day error budget that is left.",
+                    ),
+                    slo,
+                ),
+            )?,
+            sli: register(
+                registry,
+                GaugeVec::new(Opts::new("headroom_sli_ratio", "Good requests of all over 30 days."), slo),
+            )?,
+            firing: register(
+                registry,
+                GaugeVec::new(
+                    Opts::new("headroom_alert_firing", "1 while an alert of the SLO is open."),
+                    slo,
+                ),
             )?,
         };
         for kind in ["trigger", "acknowledge", "resolve"] {
             metrics.intents.with_label_values(&[kind]);
         }
-        registry.register(Box::new(metrics.rows_received.clone()))?;
-        registry.register(Box::new(metrics.rows_added.clone()))?;
-        registry.register(Box::new(metrics.intents.clone()))?;
-        registry.register(Box::new(metrics.judged_to.clone()))?;
-        registry.register(Box::new(metrics.budget_remaining.clone()))?;
-        registry.register(Box::new(metrics.sli.clone()))?;
-        registry.register(Box::new(metrics.firing.clone()))?;
         Ok(metrics)
     }
 
