@@ -8,6 +8,7 @@ pub mod counts;
 pub mod discovery;
 pub mod engine;
 pub mod evaluator;
+pub mod export;
 mod failure;
 pub mod figures;
 mod format;

@@ -15,8 +15,10 @@ use sqlx::sqlite::SqliteRow;
 use super::{StoreError, Transaction, doing, reading};
 
 mod place;
+mod streams;
 
 use place::{Put, Ranged, place};
+pub use streams::{StoredCollector, StoredStream, all_collectors};
 
 /// A row as it lies in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,18 +33,11 @@ pub struct StoredRow {
 
 /// A tally as it lies in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct StoredTally {
-    range: ByteRange,
-    tally: Tally,
-}
-
-/// How far a collector has read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredCollector {
-    /// Name.
-    pub collector: String,
-    /// Everything that ended before this instant and could be read is in the store (ms since 1970).
-    pub watermark_ms: Option<i64>,
+pub struct StoredTally {
+    /// The bytes.
+    pub range: ByteRange,
+    /// What became of their lines.
+    pub tally: Tally,
 }
 
 /// Newest time of a line up to `limit_ms` (ms since 1970), over the streams that hold none after it.
@@ -161,15 +156,6 @@ pub async fn owners(tx: &mut Transaction) -> Result<BTreeMap<String, String>, St
         .await
         .map_err(doing("read streams"))?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
-}
-
-/// Every collector.
-pub async fn all_collectors(tx: &mut Transaction) -> Result<Vec<StoredCollector>, StoreError> {
-    let rows = sqlx::query("SELECT collector, watermark_ms FROM collectors ORDER BY collector")
-        .fetch_all(&mut **tx)
-        .await
-        .map_err(doing("read collectors"))?;
-    Ok(rows.iter().map(|row| StoredCollector { collector: row.get(0), watermark_ms: row.get(1) }).collect())
 }
 
 /// Sum of all tallies: the books of the input.

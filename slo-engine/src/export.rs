@@ -1,0 +1,4 @@
+//! What the engine writes to Elasticsearch: its counts, so that an engine on an empty disk can be filled again, and the
+//! results that dashboards show.
+
+pub mod document;
