@@ -250,7 +250,7 @@ impl Builder<'_> {
             }
             SinkConfig::Archive(archive) => {
                 let sink = self.archive(name, archive)?;
-                self.run(name, "archive", sink, archive.batching).await;
+                self.run(name, config.kind(), sink, archive.batching).await;
             }
             SinkConfig::SloEngine(engine) => {
                 let sink = self.slo_engine(engine)?;

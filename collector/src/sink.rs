@@ -33,7 +33,7 @@ pub enum SinkConfig {
     File(FileSinkConfig),
     /// Nowhere.
     Blackhole(Batching),
-    /// The archive of segments.
+    /// The archive of segments, in a directory or a bucket.
     Archive(ArchiveConfig),
     /// Counts for the engine.
     SloEngine(SloEngineConfig),
@@ -97,12 +97,14 @@ pub trait Sink: Send + 'static {
 
 impl SinkConfig {
     /// The values of `type`.
-    pub const KINDS: &'static [&'static str] = &["archive", "blackhole", "console", "file", "slo_engine"];
+    pub const KINDS: &'static [&'static str] =
+        &["archive", "aws_s3", "blackhole", "console", "file", "slo_engine"];
 
     /// Reads a sink's own keys; mistakes go to the table's problems.
     pub fn prove(kind: &str, table: &mut Table<'_>) -> Option<Self> {
         match kind {
-            "archive" => Some(Self::Archive(ArchiveConfig::prove(table))),
+            "archive" => Some(Self::Archive(ArchiveConfig::prove_directory(table))),
+            "aws_s3" => Some(Self::Archive(ArchiveConfig::prove_s3(table))),
             "blackhole" => Some(Self::Blackhole(Batching::prove(table, Batching::PROMPT))),
             "console" => Some(Self::Console(ConsoleConfig::prove(table))),
             "file" => Some(Self::File(FileSinkConfig::prove(table))),
@@ -114,7 +116,7 @@ impl SinkConfig {
     /// The value of `type`.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Archive(_) => "archive",
+            Self::Archive(archive) => archive.kind(),
             Self::Blackhole(_) => "blackhole",
             Self::Console(_) => "console",
             Self::File(_) => "file",

@@ -21,5 +21,5 @@ pub use record::{Line, Record, Stdio, StreamMeta};
 pub use restore::{RestoreError, Restored, restore};
 pub use segment::{Segment, SegmentBuilder, SegmentError};
 pub use spool::{Quarantined, Recovered, Spool, SpoolError, Staged, State};
-pub use store::{DirectoryStore, Put, Store, StoreError};
+pub use store::{DirectoryStore, Put, S3Config, S3Store, Store, StoreError};
 pub use verify::{Gap, Report, StreamReport, verify};

@@ -1,16 +1,22 @@
 //! Where segments go: the seam between the archive and a directory, an S3 bucket, or whatever keeps objects by key.
 
 mod directory;
+mod s3;
+
+use std::time::Duration;
 
 use crate::key::{InvalidName, sha256_hex};
 use crate::spool::Staged;
 pub use directory::DirectoryStore;
+pub use s3::{S3Config, S3Store};
 
 /// A place that keeps objects by key and never overwrites one.
 #[derive(Clone, Debug)]
 pub enum Store {
     /// A local directory.
     Directory(DirectoryStore),
+    /// An S3 bucket.
+    S3(S3Store),
 }
 
 /// What a put found.
@@ -70,6 +76,16 @@ pub enum StoreError {
         /// What the system said.
         cause: std::io::Error,
     },
+    /// The server refused or did not answer; the same request may be sent again, however often.
+    #[error("{attempt}: {cause}")]
+    Unavailable {
+        /// What was attempted, with what.
+        attempt: String,
+        /// What came back, and what to mend.
+        cause: String,
+        /// How long the server wants to be left alone.
+        after: Option<Duration>,
+    },
 }
 
 impl Store {
@@ -77,7 +93,7 @@ impl Store {
     /// `bytes` as [`sha256_hex`] writes it.
     ///
     /// # Errors
-    /// Only [`StoreError::Io`] may pass when tried again.
+    /// Only [`StoreError::Io`] and [`StoreError::Unavailable`] may pass when tried again.
     pub async fn put_if_absent(&self, key: &str, bytes: &[u8], sha256: &str) -> Result<Put, StoreError> {
         let found = sha256_hex(bytes);
         if found != sha256 {
@@ -85,6 +101,7 @@ impl Store {
         }
         match self {
             Self::Directory(directory) => directory.put_if_absent(key, bytes, sha256),
+            Self::S3(bucket) => bucket.put_if_absent(key, bytes, sha256).await,
         }
     }
 
@@ -95,16 +112,18 @@ impl Store {
     pub async fn get(&self, key: &str) -> Result<Vec<u8>, StoreError> {
         match self {
             Self::Directory(directory) => directory.get(key),
+            Self::S3(bucket) => bucket.get(key).await,
         }
     }
 
     /// Every key that begins with `prefix`, ascending.
     ///
     /// # Errors
-    /// [`StoreError::Io`].
+    /// [`StoreError::Io`] or [`StoreError::Unavailable`].
     pub async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
         match self {
             Self::Directory(directory) => directory.list(prefix),
+            Self::S3(bucket) => bucket.list(prefix).await,
         }
     }
 

@@ -120,7 +120,7 @@ sinks:
             "c.yaml:12: transforms.change.inputs[0]: no source or transform is named \"ap\"; did you mean app?; there are: app, change",
             "c.yaml:13: transforms.change.drop_on_error: expected true or false, found the number 1",
             "c.yaml:16: transforms.change.source: VRL error E105: call to undefined function; undefined function; did you mean \"now\"?",
-            "c.yaml:19: sinks.out.type: \"blakhole\" is not one of archive, blackhole, console, file, slo_engine; did you mean blackhole?",
+            "c.yaml:19: sinks.out.type: \"blakhole\" is not one of archive, aws_s3, blackhole, console, file, slo_engine; did you mean blackhole?",
         ],
     );
 }
@@ -206,7 +206,8 @@ fn the_configuration_in_the_readme_is_proven_and_its_tests_pass() {
     let (_, section) = readme.split_once("## Configuration").unwrap();
     let (_, text) = section.split_once("```yaml\n").unwrap();
     let (text, _) = text.split_once("```").unwrap();
-    let env = |name: &str| (name == "HEADROOM_TOKEN").then(|| "t0ken".to_owned());
+    let secrets = ["HEADROOM_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+    let env = |name: &str| secrets.contains(&name).then(|| "t0ken".to_owned());
     let config = Config::parse("README.md", text, Syntax::Yaml, Purpose::Run, &env)
         .unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(config.warnings, []);
@@ -217,6 +218,7 @@ fn the_configuration_in_the_readme_is_proven_and_its_tests_pass() {
          transform requests (sli) <- pods\n\
          transform parsed (remap) <- errors\n\
          sink archive (archive) <- pods\n\
+         sink bucket (aws_s3) <- pods\n\
          sink engine (slo_engine) <- requests\n\
          sink shown (console) <- parsed\n"
     );

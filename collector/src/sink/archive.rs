@@ -1,12 +1,12 @@
-//! The `archive` sink: segments that hold every line, staged on the local disk before they are put.
+//! The sinks `archive` and `aws_s3`: segments that hold every line, staged on the local disk before they are put.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use archive::{
-    DirectoryStore, Line, Segment, SegmentBuilder, SegmentError, Spool, SpoolError, Staged, State, Stdio,
-    Store, StoreError, StreamMeta,
+    DirectoryStore, Line, S3Config, S3Store, Segment, SegmentBuilder, SegmentError, Spool, SpoolError,
+    Staged, State, Stdio, Store, StoreError, StreamMeta,
 };
 use settings::Table;
 
@@ -15,13 +15,22 @@ use super::{Batching, SendError, Sink};
 use crate::event::{self, Body, Event, Span};
 use crate::source::chunk::{Chunk, Mark, Positions};
 
-/// Settings of the `archive` sink.
+/// Settings of a sink that archives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArchiveConfig {
-    /// The directory that segments are put in.
-    pub path: PathBuf,
+    /// Where segments are put.
+    pub target: Target,
     /// When a segment is closed.
     pub batching: Batching,
+}
+
+/// Where segments are put.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// In a local directory: the sink `archive`.
+    Directory(PathBuf),
+    /// In a bucket: the sink `aws_s3`.
+    S3(S3Config),
 }
 
 /// Puts segments; its positions are those of its own spool.
@@ -47,8 +56,22 @@ impl ArchiveConfig {
     pub const BATCHING: Batching =
         Batching { max_events: 1_000_000, max_bytes: 16 << 20, timeout: Duration::from_secs(60) };
 
-    pub(super) fn prove(table: &mut Table<'_>) -> Self {
-        Self { path: table.required_string("path").into(), batching: Batching::prove(table, Self::BATCHING) }
+    pub(super) fn prove_directory(table: &mut Table<'_>) -> Self {
+        let target = Target::Directory(table.required_string("path").into());
+        Self { target, batching: Batching::prove(table, Self::BATCHING) }
+    }
+
+    pub(super) fn prove_s3(table: &mut Table<'_>) -> Self {
+        let target = Target::S3(S3Config::prove(table));
+        Self { target, batching: Batching::prove(table, Self::BATCHING) }
+    }
+
+    /// The value of `type`.
+    pub(super) fn kind(&self) -> &'static str {
+        match self.target {
+            Target::Directory(_) => "archive",
+            Target::S3(_) => "aws_s3",
+        }
     }
 }
 
@@ -63,7 +86,10 @@ impl ArchiveSink {
         collector: &str,
         fresh_epoch: &str,
     ) -> Result<Self, anyhow::Error> {
-        let store = Store::Directory(DirectoryStore::open(&config.path)?);
+        let store = match &config.target {
+            Target::Directory(path) => Store::Directory(DirectoryStore::open(path)?),
+            Target::S3(bucket) => Store::S3(S3Store::new(bucket)),
+        };
         let (spool, recovered) = Spool::open(spool, collector, fresh_epoch)?;
         for quarantined in &recovered.quarantined {
             tracing::warn!(path = %quarantined.path.display(), reason = %quarantined.reason,
@@ -179,8 +205,12 @@ fn line_of<'a>(event: &'a Event, text: &'a mut Vec<u8>) -> &'a [u8] {
 }
 
 fn from_store(error: &StoreError) -> SendError {
+    let after = match error {
+        StoreError::Unavailable { after, .. } => *after,
+        _ => None,
+    };
     // A conflict is tried again too, and said at every try: what is staged must not be given up.
-    SendError::Retry { after: None, reason: error.to_string() }
+    SendError::Retry { after, reason: error.to_string() }
 }
 
 fn from_spool(error: &SpoolError) -> SendError {
