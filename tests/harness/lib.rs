@@ -5,6 +5,7 @@ pub mod logs;
 pub mod program;
 pub mod reference;
 pub mod seeded;
+pub mod servers;
 
 use std::path::{Path, PathBuf};
 

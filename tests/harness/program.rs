@@ -132,6 +132,18 @@ fn up<P: AsRef<Path>>(data_dir: &Path, logs: &[P]) -> Vec<PathBuf> {
 /// # Errors
 /// It never did, or `holds` failed.
 pub async fn eventually(what: &str, holds: impl AsyncFn() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+    within(Duration::from_secs(30), what, holds).await
+}
+
+/// The same, at most `limit`.
+///
+/// # Errors
+/// It never did, or `holds` failed.
+pub async fn within(
+    limit: Duration,
+    what: &str,
+    holds: impl AsyncFn() -> anyhow::Result<bool>,
+) -> anyhow::Result<()> {
     let mut looks = tokio::time::interval(Duration::from_millis(20));
     let looking = async {
         loop {
@@ -141,5 +153,5 @@ pub async fn eventually(what: &str, holds: impl AsyncFn() -> anyhow::Result<bool
             }
         }
     };
-    timeout(Duration::from_secs(30), looking).await.with_context(|| format!("never: {what}"))?
+    timeout(limit, looking).await.with_context(|| format!("never within {limit:?}: {what}"))?
 }

@@ -10,9 +10,14 @@ impl Random {
     /// A generator with the seed of the environment, or a new one; prints which.
     pub fn seeded() -> Self {
         let set = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
-        let seed = set.unwrap_or_else(|| RandomState::new().build_hasher().finish());
+        let seed = set.unwrap_or_else(|| Self::unseeded().0);
         println!("SEED={seed}");
         Self(seed)
+    }
+
+    /// A generator of what no result depends on.
+    pub fn unseeded() -> Self {
+        Self(RandomState::new().build_hasher().finish())
     }
 
     /// A number below `end`, which is above 0.
