@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod overview;
 pub mod page;
 pub mod reports;
+pub mod schedule;
 pub mod specs;
 pub mod store;
 pub mod table;
