@@ -19,10 +19,17 @@ use crate::config::Config;
 use crate::engine::{Clock, Engine, Parts};
 use crate::failure::Failure;
 use crate::metrics::Metrics;
+use crate::reports::keeper::Keeper;
 use crate::store::Store;
 
 /// How often burn rates are judged by the wall clock.
 const TICK: Duration = Duration::from_secs(10);
+
+/// When sealing is tried again that failed.
+const SEAL_AGAIN: Duration = Duration::from_secs(600);
+
+/// The longest wait for the schedule: the wall clock may be set meanwhile.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// A running engine.
 #[derive(Debug)]
@@ -42,10 +49,12 @@ impl App {
     pub async fn start(config: Config, registry: Registry) -> anyhow::Result<Self> {
         let listen = config.listen;
         let token = config.token.clone();
+        let reports = config.reports.clone();
         let mut app = Self::open(config, Clock::Wall, &registry).await?;
         app.listen(listen, token, registry).await?;
         app.run_dispatcher();
         app.run_clock();
+        app.run_keeper(Keeper::open(reports, app.engine.clone())?);
         Ok(app)
     }
 
@@ -114,6 +123,30 @@ impl App {
         let (dispatcher, stop) = (self.dispatcher.clone(), self.stop.clone());
         let wake = self.engine.wake.clone();
         self.tasks.push(tokio::spawn(async move { dispatcher.run(&wake, stop.wait()).await }));
+    }
+
+    /// Looks after the months at start, since some may have ended meanwhile, and whenever the schedule comes.
+    fn run_keeper(&mut self, keeper: Keeper) {
+        let (stop, metrics) = (self.stop.clone(), self.engine.metrics().clone());
+        self.tasks.push(tokio::spawn(async move {
+            loop {
+                let wait = match keeper.keep(now()).await {
+                    Ok(kept) => {
+                        metrics.sealed(&kept);
+                        let next = keeper.next_look(now()).unwrap_or(jiff::Timestamp::MAX);
+                        Duration::try_from(next.duration_since(now())).unwrap_or_default().min(LONGEST_WAIT)
+                    }
+                    Err(error) => {
+                        tracing::error!(error = format!("{error:#}"), retry_in = ?SEAL_AGAIN, "cannot seal what is due");
+                        SEAL_AGAIN
+                    }
+                };
+                tokio::select! {
+                    () = stop.wait() => return,
+                    () = tokio::time::sleep(wait) => {}
+                }
+            }
+        }));
     }
 
     fn run_clock(&mut self) {

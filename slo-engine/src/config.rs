@@ -11,7 +11,11 @@ use settings::{Node, Problem, Problems, Syntax, Table, Value};
 use slo::counts::DEFAULT_EDGES_US;
 
 use crate::discovery::Service;
+use crate::schedule::{Schedule, ScheduleError};
 use crate::specs::Specs;
+
+/// The fourth of each month: more than 72 h after the end of the one before, in every zone.
+const REPORTS_SCHEDULE: &str = "0 6 4 * *";
 
 /// Looks up an environment variable.
 type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -23,6 +27,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where the state lies.
     pub data_dir: PathBuf,
+    /// Where the services run, as in `production`: part of the names of indices and files.
+    pub environment: String,
     /// Bearer token that writers must show.
     pub token: Option<Arc<str>>,
     /// Which SLOs services have.
@@ -33,6 +39,19 @@ pub struct Config {
     pub notifiers: Notifiers,
     /// Whom to tell, in which order.
     pub policies: Policies,
+    /// How months are sealed.
+    pub reports: ReportsConfig,
+}
+
+/// How months are sealed.
+#[derive(Clone, Debug)]
+pub struct ReportsConfig {
+    /// Where the services run: part of the files' names.
+    pub environment: String,
+    /// When sealing is looked after; a month is due at the first time that lies 72 h or more after its end.
+    pub schedule: Schedule,
+    /// Where the files are put.
+    pub directory: PathBuf,
 }
 
 impl Config {
@@ -73,6 +92,8 @@ impl Config {
             counts.finish();
             token
         });
+        let environment = environment(&mut table);
+        let reports = reports(&mut table, &data_dir, &environment);
         let services = services(&mut table);
         let specs = specs(&mut table, env);
         let notifiers = notifiers(&mut table);
@@ -82,11 +103,13 @@ impl Config {
         Some(Self {
             listen: listen?,
             data_dir,
+            environment,
             token: token.flatten().map(Arc::from),
             specs,
             services,
             notifiers: notifiers?,
             policies: policies?,
+            reports: reports?,
         })
     }
 }
@@ -101,6 +124,40 @@ fn address(table: &mut Table<'_>) -> Option<SocketAddr> {
         );
     }
     parsed.ok()
+}
+
+/// What may stand in the name of an index and in a key of the archive.
+fn environment(table: &mut Table<'_>) -> String {
+    let environment = table.string_or("environment", "production");
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if environment.is_empty() || environment.starts_with('-') || !environment.bytes().all(allowed) {
+        table.problem(
+            "environment",
+            format!("{environment:?} cannot name an environment; use a-z, 0-9 and -, like production"),
+        );
+    }
+    environment
+}
+
+fn reports(table: &mut Table<'_>, data_dir: &Path, environment: &str) -> Option<ReportsConfig> {
+    let mut config = ReportsConfig {
+        environment: environment.to_owned(),
+        schedule: Schedule::parse(REPORTS_SCHEDULE, "UTC").ok()?,
+        directory: data_dir.join("reports"),
+    };
+    let Some(mut reports) = table.table("reports") else { return Some(config) };
+    let expression = reports.string_or("schedule", REPORTS_SCHEDULE);
+    let zone = reports.string_or("time_zone", "UTC");
+    match Schedule::parse(&expression, &zone) {
+        Ok(schedule) => config.schedule = schedule,
+        Err(error @ ScheduleError::Zone(_)) => reports.problem("time_zone", error.to_string()),
+        Err(error) => reports.problem("schedule", error.to_string()),
+    }
+    if let Some(directory) = reports.string("directory") {
+        config.directory = directory.into();
+    }
+    reports.finish();
+    Some(config)
 }
 
 fn services(table: &mut Table<'_>) -> BTreeSet<(String, String)> {

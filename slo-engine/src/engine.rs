@@ -264,6 +264,11 @@ impl Engine {
         Ok(show(&Figures { counts: &state.counts, specs: &self.specs, now, firing: &firing }))
     }
 
+    /// Its metrics.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     /// The store, for the dispatcher.
     pub fn store(&self) -> Store {
         self.store.clone()

@@ -7,6 +7,11 @@ use telemetry::register;
 
 use crate::discovery::sli_name;
 use crate::figures::{Figures, SLIS, budget};
+use crate::reports::keeper::Kept;
+
+/// Values of `kind` of a sealed month.
+const SEALED: &str = "seal";
+const RESTATED: &str = "restatement";
 
 /// Handles of the metrics.
 #[derive(Clone, Debug)]
@@ -18,63 +23,52 @@ pub struct Metrics {
     budget_remaining: GaugeVec,
     sli: GaugeVec,
     firing: GaugeVec,
+    months_sealed: IntCounterVec,
+    sealed_to: IntGauge,
 }
 
 impl Metrics {
     /// Registers every metric, at zero.
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let slo = &["service", "slo"];
+        let counter = |name, help| register(registry, IntCounter::new(name, help));
+        let counters =
+            |name, help, labels| register(registry, IntCounterVec::new(Opts::new(name, help), labels));
+        let instant = |name, help| register(registry, IntGauge::new(name, help));
+        let by_slo = |name, help| register(registry, GaugeVec::new(Opts::new(name, help), slo));
         let metrics = Self {
-            rows_received: register(
-                registry,
-                IntCounter::new(
-                    "headroom_count_rows_received_total",
-                    "Count rows received, repeats included.",
-                ),
+            rows_received: counter(
+                "headroom_count_rows_received_total",
+                "Count rows received, repeats included.",
             )?,
-            rows_added: register(
-                registry,
-                IntCounter::new(
-                    "headroom_count_rows_added_total",
-                    "Count rows that only added to what was there.",
-                ),
+            rows_added: counter(
+                "headroom_count_rows_added_total",
+                "Count rows that only added to what was there.",
             )?,
-            intents: register(
-                registry,
-                IntCounterVec::new(
-                    Opts::new("headroom_notifications_total", "Notifications decided on."),
-                    &["kind"],
-                ),
+            intents: counters("headroom_notifications_total", "Notifications decided on.", &["kind"])?,
+            judged_to: instant(
+                "headroom_judged_to_timestamp_seconds",
+                "Instant up to which burn rates were judged.",
             )?,
-            judged_to: register(
-                registry,
-                IntGauge::new(
-                    "headroom_judged_to_timestamp_seconds",
-                    "Instant up to which burn rates were judged.",
-                ),
+            budget_remaining: by_slo(
+                "headroom_budget_remaining_ratio",
+                "Share of the 30-day error budget that is left.",
             )?,
-            budget_remaining: register(
-                registry,
-                GaugeVec::new(
-                    Opts::new(
-                        "headroom_budget_remaining_ratio",
-                        "Share of the 30-day error budget that is left.",
-                    ),
-                    slo,
-                ),
+            sli: by_slo("headroom_sli_ratio", "Good requests of all over 30 days.")?,
+            firing: by_slo("headroom_alert_firing", "1 while an alert of the SLO is open.")?,
+            months_sealed: counters(
+                "headroom_months_sealed_total",
+                "Months that were sealed, or said anew later.",
+                &["kind"],
             )?,
-            sli: register(
-                registry,
-                GaugeVec::new(Opts::new("headroom_sli_ratio", "Good requests of all over 30 days."), slo),
-            )?,
-            firing: register(
-                registry,
-                GaugeVec::new(
-                    Opts::new("headroom_alert_firing", "1 while an alert of the SLO is open."),
-                    slo,
-                ),
+            sealed_to: instant(
+                "headroom_sealed_to_timestamp_seconds",
+                "End of the newest month that this process sealed; 0 before it has sealed one.",
             )?,
         };
+        for kind in [SEALED, RESTATED] {
+            metrics.months_sealed.with_label_values(&[kind]);
+        }
         for kind in ["trigger", "acknowledge", "resolve"] {
             metrics.intents.with_label_values(&[kind]);
         }
@@ -91,6 +85,16 @@ impl Metrics {
     pub(crate) fn commanded(&self, command: &Command) {
         if let Command::Notify(intent) = command {
             self.intents.with_label_values(&[intent.kind.as_str()]).inc();
+        }
+    }
+
+    /// Months were sealed.
+    pub(crate) fn sealed(&self, kept: &Kept) {
+        for seal in &kept.sealed {
+            let kind = if seal.restatement == 0 { SEALED } else { RESTATED };
+            self.months_sealed.with_label_values(&[kind]).inc();
+            let end = seal.window.to.parse().map_or(0, jiff::Timestamp::as_second);
+            self.sealed_to.set(self.sealed_to.get().max(end));
         }
     }
 

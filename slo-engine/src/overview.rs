@@ -3,7 +3,7 @@
 //! [`Overview`] is the contract of `up --once --output json`; [`Detail`] adds what a chart needs. Counts are integers,
 //! ratios are decimal strings rounded down (a figure never looks better than it is), times are RFC 3339 in UTC.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// Every service with its SLOs, every alert, and the books of the input.
@@ -20,7 +20,7 @@ pub struct Overview {
 }
 
 /// A span of time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WindowView {
     /// First instant.
     #[schema(example = "2026-10-24T12:00:00Z")]

@@ -1,5 +1,6 @@
 //! The report of a calendar month: one page to keep or to print, or one JSON document, from the same figures.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::bail;
@@ -9,6 +10,7 @@ use maud::{Markup, PreEscaped, html};
 use prometheus::Registry;
 use serde::Serialize;
 use slo::counts::MinuteId;
+use slo::series::Series;
 use slo::window::{Span, month};
 
 use crate::app::App;
@@ -22,6 +24,10 @@ use crate::format::{clock, percent, thousands};
 use crate::overview::{AlertView, SloView, WindowView};
 use crate::page::document;
 use crate::up;
+use keeper::{Keeper, Kept};
+
+pub mod keeper;
+pub mod seal;
 
 /// Arguments of `report`.
 #[derive(Clone, Debug, clap::Args)]
@@ -35,6 +41,9 @@ pub struct ReportArgs {
     /// Configuration of the engine whose state is read.
     #[arg(long, conflicts_with = "data_dir")]
     pub config: Option<PathBuf>,
+    /// Seal the month now instead of when the schedule comes: at the earliest 72 h after its end, and once for ever.
+    #[arg(long, requires = "config")]
+    pub seal: bool,
     /// Data directory of `up`, where no configuration is given; `./.headroom/recorded` for the recorded logs.
     #[arg(long, default_value = "./.headroom")]
     pub data_dir: PathBuf,
@@ -102,7 +111,14 @@ pub(crate) async fn main(args: &ReportArgs) -> Result<(), Failure> {
             anyhow::anyhow!("there is no state at {}: run `up` or `serve` first", state.display()).into()
         );
     }
+    let reports = config.reports.clone();
     let app = App::open(config, clock, &Registry::new()).await?;
+    if args.seal {
+        let kept = Keeper::open(reports, app.engine.clone())?.seal(&args.month, now()).await?;
+        tell(&args.month, &kept);
+        app.stop().await;
+        return Ok(());
+    }
     let report = report(&app.engine, &args.month).await?;
     app.stop().await;
     match args.output {
@@ -110,6 +126,20 @@ pub(crate) async fn main(args: &ReportArgs) -> Result<(), Failure> {
         ReportOutput::Html => println!("{}", render(&report).into_string()),
     }
     Ok(())
+}
+
+/// Says what sealing a month by hand has done.
+fn tell(month: &str, kept: &Kept) {
+    match kept.sealed.first() {
+        None => println!("{month} is sealed already, and its figures are the same"),
+        Some(seal) if seal.restatement == 0 => println!("{month} is sealed: {}", seal.prefix()),
+        Some(seal) => println!("{month} was sealed before with other figures; said anew: {}", seal.prefix()),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the command line reads the clock for the keeper")]
+fn now() -> jiff::Timestamp {
+    jiff::Timestamp::now()
 }
 
 /// The report of `month`, `YYYY-MM`: of each SLO in its own zone.
@@ -149,31 +179,33 @@ fn view(span: Span) -> WindowView {
     WindowView { from: span.from.start().to_string(), to: span.to.start().to_string() }
 }
 
+/// Services that were there in the month: what came later changes no month that is over.
 fn services(figures: &Figures<'_>, month: (i16, i8)) -> Vec<ServiceReport> {
     let slo = |service: &Service, source: &Source, sli| {
         let spec = figures.specs.spec(service, sli);
         let (span, provisional) = window(figures, month, &spec.time_zone);
-        SloMonth {
-            window: view(span),
-            provisional,
-            threshold_ms: spec.threshold_us.map(|us| us / 1000),
-            figures: figures.slo(service, source, sli, span),
-        }
+        let was_there = source.series(sli).and_then(Series::first).is_some_and(|first| first < span.to);
+        let firing = if provisional { figures.firing } else { &BTreeSet::new() };
+        let figures = Figures { firing, ..*figures }.slo(service, source, sli, span);
+        let threshold_ms = spec.threshold_us.map(|us| us / 1000);
+        (was_there, SloMonth { window: view(span), provisional, threshold_ms, figures })
     };
-    figures
-        .counts
-        .services()
-        .map(|(service, _, source)| ServiceReport {
+    let report = |(service, _, source): (&Service, _, &Source)| {
+        let slos = SLIS.map(|sli| slo(service, source, sli));
+        slos.iter().any(|(was_there, _)| *was_there).then(|| ServiceReport {
             service: service.to_string(),
-            slos: SLIS.map(|sli| slo(service, source, sli)).into(),
+            slos: slos.into_iter().map(|(_, slo)| slo).collect(),
             alerts: Vec::new(),
         })
-        .collect()
+    };
+    figures.counts.services().filter_map(report).collect()
 }
 
+/// Adds the alerts of the month; what was resolved after it was open at its end.
 fn with_alerts(mut report: Report, alerts: impl Iterator<Item = AlertView>) -> Report {
     let (from, to) = (report.window.from.clone(), report.window.to.clone());
-    for alert in alerts.filter(|alert| overlaps(alert, &from, &to)) {
+    for mut alert in alerts.filter(|alert| overlaps(alert, &from, &to)) {
+        alert.resolved_at = alert.resolved_at.filter(|at| report.provisional || minute(at) < minute(&to));
         if let Some(service) = report.services.iter_mut().find(|service| service.service == alert.service) {
             service.alerts.push(alert);
         }
@@ -181,8 +213,11 @@ fn with_alerts(mut report: Report, alerts: impl Iterator<Item = AlertView>) -> R
     report
 }
 
+fn minute(text: &str) -> Option<MinuteId> {
+    text.parse().map(MinuteId::of_timestamp).ok()
+}
+
 fn overlaps(alert: &AlertView, from: &str, to: &str) -> bool {
-    let minute = |text: &str| text.parse().map(MinuteId::of_timestamp).ok();
     let ended = alert.resolved_at.as_deref().and_then(minute);
     minute(&alert.fired_at) < minute(to) && ended.is_none_or(|ended| Some(ended) >= minute(from))
 }

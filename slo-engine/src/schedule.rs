@@ -2,8 +2,8 @@
 
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
-use jiff::tz::TimeZone;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 /// Clock changes that a search is taken up again behind.
 const CHANGES: u32 = 3;
@@ -23,7 +23,9 @@ pub struct Schedule {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScheduleError {
     /// It is no cron expression.
-    #[error("{text:?} is no schedule: {cause}; write minute, hour, day of month, month and weekday, like \"0 6 4 * *\"")]
+    #[error(
+        "{text:?} is no schedule: {cause}; write minute, hour, day of month, month and weekday, like \"0 6 4 * *\""
+    )]
     Expression {
         /// The text.
         text: String,

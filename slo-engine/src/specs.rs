@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::tz::TimeZone;
 use slo::counts::Sli;
 use slo::objective::SloSpec;
 
@@ -24,6 +25,12 @@ impl Specs {
     /// The SLO of one SLI.
     pub fn spec(&self, service: &Service, sli: Sli) -> SloSpec {
         self.exceptions.get(&(service.clone(), sli)).cloned().unwrap_or_else(|| SloSpec::default_of(sli))
+    }
+
+    /// Every zone that an SLO's month may be of.
+    pub fn zones(&self) -> impl Iterator<Item = &TimeZone> {
+        const UTC: &TimeZone = &TimeZone::UTC;
+        std::iter::once(UTC).chain(self.exceptions.values().map(|spec| &spec.time_zone))
     }
 
     /// The latency threshold in microseconds.

@@ -9,9 +9,13 @@ use sqlx::{Executor, Row, Sqlite, SqlitePool};
 pub mod alerts;
 pub mod counts;
 pub mod ledger;
+pub mod seals;
 
-/// Version of `schema.sql`; a store of a later version is refused.
-const SCHEMA_VERSION: i64 = 1;
+/// What makes each version of the schema of the one before it. A step that was released is never changed.
+const STEPS: [&str; 2] = [include_str!("store/schema.sql"), include_str!("store/seals.sql")];
+
+/// A store of a later version is refused.
+const SCHEMA_VERSION: usize = STEPS.len();
 
 /// A transaction of the store.
 pub type Transaction = sqlx::Transaction<'static, Sqlite>;
@@ -49,7 +53,7 @@ pub enum StoreError {
     )]
     TooNew {
         /// Version found.
-        found: i64,
+        found: usize,
     },
 }
 
@@ -99,14 +103,21 @@ impl Store {
             .fetch_optional(&mut *tx)
             .await
             .map_err(doing("look for the schema"))?;
-        if found.is_none() {
-            tx.execute(include_str!("store/schema.sql")).await.map_err(doing("create the schema"))?;
+        let version = match found {
+            None => 0,
+            Some(_) => meta(&mut tx, "schema_version")
+                .await?
+                .unwrap_or_default()
+                .parse()
+                .map_err(reading("schema version"))?,
+        };
+        let Some(steps) = STEPS.get(version..) else { return Err(StoreError::TooNew { found: version }) };
+        // Whoever only reads beside a running engine must not wait for its write.
+        if !steps.is_empty() {
+            for step in steps {
+                tx.execute(*step).await.map_err(doing("bring the schema up to date"))?;
+            }
             set_meta(&mut tx, "schema_version", &SCHEMA_VERSION.to_string()).await?;
-        }
-        let version = meta(&mut tx, "schema_version").await?.unwrap_or_default();
-        let version: i64 = version.parse().map_err(reading("schema version"))?;
-        if version > SCHEMA_VERSION {
-            return Err(StoreError::TooNew { found: version });
         }
         commit(tx).await
     }

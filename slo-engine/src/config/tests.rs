@@ -39,11 +39,13 @@ fn check(text: &str, want: &[&str]) {
 #[test]
 fn every_mistake_is_told_at_once_with_its_line() {
     check(
-        "listen: nowhere\ndata_dir: /tmp/x\nservices: [web]\ncolour: red\n",
+        "listen: nowhere\ndata_dir: /tmp/x\nservices: [web]\ncolour: red\nenvironment: EU 1\nreports:\n  schedule: '0 6 31 2 *'\n",
         &[
             "engine.yaml:1: listen: \"nowhere\" is not an address; write an address and a port, like 0.0.0.0:8080",
             "engine.yaml:3: services: \"web\" is not namespace/name",
-            "engine.yaml:4: colour: unknown key; allowed here: listen, data_dir, counts, services, slos, notifiers, escalation",
+            "engine.yaml:4: colour: unknown key; allowed here: listen, data_dir, counts, environment, reports, services, slos, notifiers, escalation",
+            "engine.yaml:5: environment: \"EU 1\" cannot name an environment; use a-z, 0-9 and -, like production",
+            "engine.yaml:7: reports.schedule: \"0 6 31 2 *\" never comes, like the 30th of February",
         ],
     );
 }

@@ -108,7 +108,9 @@ fn what_is_no_schedule_is_refused_with_the_reason() {
         "\"Vienna\" is no time zone; write one of the IANA database, like Europe/Vienna"
     );
     assert_eq!(refused("0 6 30 2 *", "UTC"), "\"0 6 30 2 *\" never comes, like the 30th of February");
-    for expression in ["", "6", "0 6 4 *", "0 0 6 4 * *", "60 6 4 * *", "0 24 4 * *", "x 6 4 * *", "0 6 0 * *"] {
+    for expression in
+        ["", "6", "0 6 4 *", "0 0 6 4 * *", "60 6 4 * *", "0 24 4 * *", "x 6 4 * *", "0 6 0 * *"]
+    {
         assert!(refused(expression, "UTC").contains("is no schedule: "), "{expression}");
     }
 }

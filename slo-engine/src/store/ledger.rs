@@ -45,6 +45,21 @@ pub async fn blocks(tx: &mut Transaction) -> Result<Vec<Block>, StoreError> {
     rows.iter().map(block).collect()
 }
 
+/// The blocks about minutes of `[from, to)`, in the order of the chain.
+pub async fn blocks_between(
+    tx: &mut Transaction,
+    from: MinuteId,
+    to: MinuteId,
+) -> Result<Vec<Block>, StoreError> {
+    let rows = sqlx::query("SELECT body FROM ledger WHERE minute >= $1 AND minute < $2 ORDER BY seq")
+        .bind(from.0)
+        .bind(to.0)
+        .fetch_all(&mut **tx)
+        .await
+        .map_err(doing("read the ledger"))?;
+    rows.iter().map(block).collect()
+}
+
 /// The blocks of a minute, in the order of the chain.
 pub async fn blocks_of(tx: &mut Transaction, minute: MinuteId) -> Result<Vec<Block>, StoreError> {
     let rows = sqlx::query("SELECT body FROM ledger WHERE minute = $1 ORDER BY seq")
