@@ -45,6 +45,8 @@ pub struct Dispatcher<O> {
 pub struct DrainReport {
     /// Messages that a receiver took.
     pub delivered: u64,
+    /// Messages that a receiver was told once more, so that it does not take the incident for over.
+    pub refreshed: u64,
     /// Attempts that were put off.
     pub retried: u64,
     /// Messages that were refused for good and went to the next channel.
@@ -108,9 +110,14 @@ impl<O: Outbox> Dispatcher<O> {
         let mut sending = JoinSet::new();
         let mut pending = HashMap::new();
         for entry in due {
-            if entry.intent.kind != Kind::Trigger && !entry.opened {
+            if self.is_void(&entry) {
                 self.outbox.superseded(&entry.intent.id, now).await?;
                 report.superseded += 1;
+                continue;
+            }
+            if entry.refresh && self.notifiers.refresh_every(&entry.intent).is_none() {
+                // The channel was taken away, or is of another kind by now.
+                self.outbox.delivered(&entry.intent.id, None, now).await?;
                 continue;
             }
             let (notifiers, intent) = (Arc::clone(&self.notifiers), entry.intent.clone());
@@ -131,6 +138,12 @@ impl<O: Outbox> Dispatcher<O> {
         Ok(count)
     }
 
+    /// Whether there is nothing to say: the receiver never heard that it began, or does not know this kind of message.
+    fn is_void(&self, entry: &Pending) -> bool {
+        let unheard = entry.intent.kind != Kind::Trigger && !entry.opened;
+        unheard || !self.notifiers.says(&entry.intent)
+    }
+
     async fn settle(
         &self,
         entry: &Pending,
@@ -139,14 +152,22 @@ impl<O: Outbox> Dispatcher<O> {
         report: &mut DrainReport,
     ) -> anyhow::Result<()> {
         let intent = &entry.intent;
+        let every = self.notifiers.refresh_every(intent);
         match answer {
             Ok(()) => {
-                report.delivered += 1;
-                self.outbox.delivered(&intent.id, now).await
+                *(if entry.refresh { &mut report.refreshed } else { &mut report.delivered }) += 1;
+                self.outbox.delivered(&intent.id, every.map(|every| later(now, every)), now).await
             }
             Err(SendError::Retry { after, reason }) => {
                 let delay = self.backoff.delay(&intent.id, entry.attempts, after);
+                // A refresh has a deadline: the receiver takes the incident for over if it waits for long.
+                let delay =
+                    every.filter(|_| entry.refresh && after.is_none()).map_or(delay, |it| it.min(delay));
                 self.put_off(entry, now, delay, &reason, report).await
+            }
+            // It was told, so no other channel is. A token can be mended.
+            Err(SendError::Refused { reason }) if entry.refresh => {
+                self.put_off(entry, now, every.unwrap_or(self.backoff.cap), &reason, report).await
             }
             Err(SendError::Refused { reason }) => self.refused(entry, &reason, now, report).await,
         }
@@ -162,7 +183,7 @@ impl<O: Outbox> Dispatcher<O> {
     ) -> anyhow::Result<()> {
         report.retried += 1;
         let intent = &entry.intent;
-        let at = now.checked_add(delay).unwrap_or(Timestamp::MAX);
+        let at = later(now, delay);
         tracing::warn!(
             intent = %intent.id, channel = %intent.channel, target_name = intent.target, attempts = entry.attempts + 1,
             next_attempt_at = %at, reason, "a notification was not taken; it is sent again"
@@ -225,6 +246,10 @@ fn jittered(whole: SignedDuration, id: &IntentId, attempts: u32) -> SignedDurati
     let share = i32::from_str_radix(&hash[..4], 16).unwrap_or(0);
     let half = whole / 2;
     half + half.checked_mul(share).map_or(half, |product| product / 0xffff)
+}
+
+fn later(now: Timestamp, delay: SignedDuration) -> Timestamp {
+    now.checked_add(delay).unwrap_or(Timestamp::MAX)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the driver of the dispatcher is where the clock is read")]

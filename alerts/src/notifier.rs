@@ -1,6 +1,9 @@
 //! Notifiers: the closed set of ways to reach someone, and the one place that says what a failure means.
 
+pub(crate) mod alertmanager;
+pub(crate) mod http;
 pub(crate) mod log;
+pub(crate) mod pagerduty;
 pub(crate) mod secret;
 pub(crate) mod webhook;
 
@@ -12,7 +15,9 @@ use serde::{Deserialize, Serialize};
 use crate::alert::Severity;
 use crate::intent::{Intent, Kind};
 use crate::policy::{ChannelName, ConfigError};
+use alertmanager::{Alertmanager, AlertmanagerConfig};
 use log::{Log, LogConfig};
+use pagerduty::{Pagerduty, PagerdutyConfig};
 use webhook::{Webhook, WebhookConfig};
 
 /// A way to reach someone.
@@ -20,6 +25,10 @@ use webhook::{Webhook, WebhookConfig};
 pub enum Notifier {
     /// `POST` of a [`Notification`] to a URL.
     Webhook(Webhook),
+    /// An alert of an Alertmanager, posted again until it is over.
+    Alertmanager(Alertmanager),
+    /// An event of PagerDuty.
+    Pagerduty(Pagerduty),
     /// A [`Notification`] a line, in a file or in the process's own log.
     Log(Log),
 }
@@ -30,6 +39,10 @@ pub enum Notifier {
 pub enum NotifierConfig {
     /// See [`WebhookConfig`].
     Webhook(WebhookConfig),
+    /// See [`AlertmanagerConfig`].
+    Alertmanager(AlertmanagerConfig),
+    /// See [`PagerdutyConfig`].
+    Pagerduty(PagerdutyConfig),
     /// See [`LogConfig`].
     Log(LogConfig),
 }
@@ -118,13 +131,29 @@ impl Notifiers {
         self.0.keys().cloned().collect()
     }
 
-    /// Sends `intent` through its channel. `now` dates a `Retry-After`.
+    /// Whether `intent` means something to its receiver. An Alertmanager knows no acknowledgement.
+    pub(crate) fn says(&self, intent: &Intent) -> bool {
+        let deaf = matches!(self.0.get(&intent.channel), Some(Notifier::Alertmanager(_)));
+        !(deaf && intent.kind == Kind::Acknowledge)
+    }
+
+    /// How often `intent` must be sent again, once its receiver has it, until the incident is over; `None`: never.
+    pub(crate) fn refresh_every(&self, intent: &Intent) -> Option<SignedDuration> {
+        match self.0.get(&intent.channel) {
+            Some(Notifier::Alertmanager(it)) if intent.kind == Kind::Trigger => Some(it.repost_every()),
+            _ => None,
+        }
+    }
+
+    /// Sends `intent` through its channel. `now` is when an alert's time begins, and dates a `Retry-After`.
     ///
     /// # Errors
     /// A channel that is not configured refuses; for the rest see [`SendError`].
     pub async fn send(&self, intent: &Intent, now: Timestamp) -> Result<(), SendError> {
         match self.0.get(&intent.channel) {
             Some(Notifier::Webhook(webhook)) => webhook.send(intent, now).await,
+            Some(Notifier::Alertmanager(alertmanager)) => alertmanager.send(intent, now).await,
+            Some(Notifier::Pagerduty(pagerduty)) => pagerduty.send(intent, now).await,
             Some(Notifier::Log(log)) => log.send(intent).await,
             None => Err(SendError::Refused {
                 reason: format!("channel {} is not configured (any more)", intent.channel),
@@ -143,6 +172,8 @@ impl Notifier {
     fn build(config: NotifierConfig) -> Result<Notifier, Vec<ConfigError>> {
         match config {
             NotifierConfig::Webhook(config) => Webhook::build(config).map(Notifier::Webhook),
+            NotifierConfig::Alertmanager(config) => Alertmanager::build(config).map(Notifier::Alertmanager),
+            NotifierConfig::Pagerduty(config) => Pagerduty::build(config).map(Notifier::Pagerduty),
             NotifierConfig::Log(config) => Log::build(config).map(Notifier::Log),
         }
     }

@@ -1,10 +1,12 @@
 //! Tests of the crate: tables, a model against the machine, and the dispatcher against real servers and files.
 
+mod alertmanager;
 mod dispatch;
 mod log;
 mod machine;
 mod model;
 mod outbox;
+mod pagerduty;
 mod policy;
 mod readme;
 mod server;

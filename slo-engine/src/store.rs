@@ -12,7 +12,8 @@ pub mod ledger;
 pub mod seals;
 
 /// What makes each version of the schema of the one before it. A step that was released is never changed.
-const STEPS: [&str; 2] = [include_str!("store/schema.sql"), include_str!("store/seals.sql")];
+const STEPS: [&str; 3] =
+    [include_str!("store/schema.sql"), include_str!("store/seals.sql"), include_str!("store/refreshes.sql")];
 
 /// A store of a later version is refused.
 const SCHEMA_VERSION: usize = STEPS.len();

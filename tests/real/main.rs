@@ -1,4 +1,5 @@
 //! Scenarios against real servers, which are fetched and started: `cargo test -p tests --test real`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+mod alertmanager;
 mod servers;

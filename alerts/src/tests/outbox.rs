@@ -21,6 +21,7 @@ pub(super) struct Row {
     pub(super) attempts: u32,
     pub(super) next_attempt_at: Timestamp,
     pub(super) state: State,
+    pub(super) refresh_at: Option<Timestamp>,
     pub(super) error: Option<String>,
 }
 
@@ -47,8 +48,12 @@ impl MemoryOutbox {
         if rows.iter().any(|row| row.intent.id == intent.id) {
             return;
         }
-        for row in rows.iter_mut().filter(|row| row.is_pending() && lane(&row.intent) == lane(&intent)) {
-            if intent.kind == Kind::Trigger && row.intent.kind == Kind::Trigger && row.attempts > 0 {
+        for row in rows.iter_mut().filter(|row| lane(&row.intent) == lane(&intent)) {
+            if intent.kind == Kind::Resolve {
+                row.refresh_at = None;
+            }
+            let triggers = intent.kind == Kind::Trigger && row.intent.kind == Kind::Trigger;
+            if row.is_pending() && triggers && row.attempts > 0 {
                 row.state = State::Superseded;
             }
         }
@@ -73,7 +78,7 @@ impl MemoryOutbox {
             anyhow::bail!("the process died before it could settle {id}");
         }
         let mut rows = self.rows.lock().unwrap();
-        rows.iter_mut().filter(|row| row.is_pending()).find(|row| row.intent.id == *id).map(change);
+        rows.iter_mut().filter(|row| row.next().is_some()).find(|row| row.intent.id == *id).map(change);
         Ok(())
     }
 
@@ -85,15 +90,35 @@ impl MemoryOutbox {
         heads.sort_by_key(|head| head.next_attempt_at);
         heads
     }
+
+    fn refreshes(&self) -> Vec<Pending> {
+        let rows = self.rows.lock().unwrap();
+        let refreshes = rows.iter().filter(|row| row.refresh_at.is_some());
+        let mut refreshes: Vec<_> = refreshes.map(|row| row.pending(&rows)).collect();
+        refreshes.sort_by_key(|entry| entry.next_attempt_at);
+        refreshes
+    }
 }
 
 impl Row {
     fn new(intent: Intent) -> Row {
-        Row { next_attempt_at: intent.created_at, intent, attempts: 0, state: State::Pending, error: None }
+        Row {
+            next_attempt_at: intent.created_at,
+            intent,
+            attempts: 0,
+            state: State::Pending,
+            refresh_at: None,
+            error: None,
+        }
     }
 
     fn is_pending(&self) -> bool {
         self.state == State::Pending
+    }
+
+    /// When it is to be sent; `None` when it is settled and not refreshed.
+    fn next(&self) -> Option<Timestamp> {
+        if self.is_pending() { Some(self.next_attempt_at) } else { self.refresh_at }
     }
 
     fn pending(&self, rows: &[Row]) -> Pending {
@@ -102,7 +127,8 @@ impl Row {
         let opens = |row: &&Row| row.intent.kind == Kind::Trigger && same(row);
         let opened = rows.iter().filter(opens).any(|row| row.state == State::Delivered || row.attempts > 0);
         let (intent, attempts) = (self.intent.clone(), self.attempts);
-        Pending { intent, attempts, next_attempt_at: self.next_attempt_at, opened }
+        let next_attempt_at = self.next().unwrap();
+        Pending { intent, attempts, next_attempt_at, refresh: !self.is_pending(), opened }
     }
 }
 
@@ -112,21 +138,47 @@ fn lane(intent: &Intent) -> (String, String) {
 
 impl Outbox for MemoryOutbox {
     async fn due(&self, now: Timestamp, limit: usize) -> anyhow::Result<Vec<Pending>> {
-        Ok(self.heads().into_iter().filter(|head| head.next_attempt_at <= now).take(limit).collect())
+        let mut lanes = BTreeSet::new();
+        let all = self.heads().into_iter().chain(self.refreshes());
+        let due = all.filter(|entry| entry.next_attempt_at <= now && lanes.insert(lane(&entry.intent)));
+        Ok(due.take(limit).collect())
     }
 
     async fn next_attempt_at(&self) -> anyhow::Result<Option<Timestamp>> {
-        Ok(self.heads().first().map(|head| head.next_attempt_at))
+        Ok(self.heads().iter().chain(&self.refreshes()).map(|entry| entry.next_attempt_at).min())
     }
 
-    async fn delivered(&self, id: &IntentId, _now: Timestamp) -> anyhow::Result<()> {
-        self.settle(id, |row| row.state = State::Delivered)
+    async fn delivered(
+        &self,
+        id: &IntentId,
+        refresh_at: Option<Timestamp>,
+        _now: Timestamp,
+    ) -> anyhow::Result<()> {
+        let mut settled = None;
+        self.settle(id, |row| {
+            (row.state, row.attempts, row.refresh_at) = (State::Delivered, 0, refresh_at);
+            settled = Some(row.intent.clone());
+        })?;
+        let (Some(intent), Some(_)) = (settled, refresh_at) else { return Ok(()) };
+        let mut rows = self.rows.lock().unwrap();
+        let over = |row: &Row| row.intent.kind == Kind::Resolve && lane(&row.intent) == lane(&intent);
+        let over = rows.iter().any(over);
+        for row in rows.iter_mut().filter(|row| lane(&row.intent) == lane(&intent)) {
+            if over || (row.intent.channel == intent.channel && row.intent.id != *id) {
+                row.refresh_at = None;
+            }
+        }
+        Ok(())
     }
 
     async fn retry_at(&self, id: &IntentId, at: Timestamp, error: &str) -> anyhow::Result<()> {
         self.settle(id, |row| {
             row.attempts += 1;
-            row.next_attempt_at = at;
+            *(if row.state == State::Pending {
+                &mut row.next_attempt_at
+            } else {
+                row.refresh_at.as_mut().unwrap()
+            }) = at;
             row.error = Some(error.to_owned());
         })
     }

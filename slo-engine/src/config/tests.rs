@@ -17,15 +17,15 @@ fn documented() -> &'static str {
 
 #[test]
 fn the_documented_example_is_a_configuration() {
-    // The webhook's token is read from this process's environment; PATH is there on every machine.
+    // The notifiers' secrets are read from this process's environment; PATH is there on every machine.
     let dir = tempfile::tempdir().unwrap();
-    let text = documented()
-        .replace("PAGER_TOKEN", "PATH")
-        .replace("/var/lib/headroom", dir.path().to_str().unwrap());
+    let secrets = ["PAGER_TOKEN", "ALERTMANAGER_PASSWORD", "PAGERDUTY_KEY"];
+    let text = secrets.iter().fold(documented().to_owned(), |text, secret| text.replace(secret, "PATH"));
+    let text = text.replace("/var/lib/headroom", dir.path().to_str().unwrap());
     let config = Config::parse("example.yaml", &text, Syntax::Yaml, &env).unwrap();
     assert_eq!(config.listen.to_string(), "0.0.0.0:8080");
     assert_eq!(config.token.as_deref(), Some("secret"));
-    assert_eq!(config.notifiers.channels().len(), 2);
+    assert_eq!(config.notifiers.channels().len(), 4);
     assert!(config.services.contains(&("social".to_owned(), "feed-generator".to_owned())));
 }
 

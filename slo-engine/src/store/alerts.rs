@@ -1,5 +1,7 @@
 //! Incidents, episodes and the outbox in the store.
 
+use std::collections::BTreeSet;
+
 use alerts::{Incident, Intent, IntentId, Kind, Outbox, Pending};
 use jiff::Timestamp;
 use slo::counts::Sli;
@@ -79,7 +81,7 @@ pub async fn episodes(tx: &mut Transaction) -> Result<Vec<(Service, Sli, Episode
 }
 
 /// Adds an intent to the end of its lane; an id that was ever held is ignored; a trigger supersedes the ones before it
-/// in its lane that could not be delivered so far.
+/// in its lane that could not be delivered so far; a resolve ends the refreshes of its lane.
 pub async fn put_intent(tx: &mut Transaction, intent: &Intent) -> Result<(), StoreError> {
     let held = sqlx::query("SELECT seq FROM outbox WHERE id = $1")
         .bind(intent.id.0.clone())
@@ -100,6 +102,14 @@ pub async fn put_intent(tx: &mut Transaction, intent: &Intent) -> Result<(), Sto
         .execute(&mut **tx)
         .await
         .map_err(doing("supersede intents"))?;
+    }
+    if intent.kind == Kind::Resolve {
+        sqlx::query("UPDATE outbox SET refresh_ms = NULL WHERE target = $1 AND dedup_key = $2")
+            .bind(intent.target.clone())
+            .bind(intent.dedup_key.clone())
+            .execute(&mut **tx)
+            .await
+            .map_err(doing("end refreshes"))?;
     }
     let last = sqlx::query("SELECT MAX(seq) FROM outbox")
         .fetch_one(&mut **tx)
@@ -149,38 +159,61 @@ async fn insert_intent(
 }
 
 /// First pending intent of every lane.
-const HEADS: &str = "SELECT o.body, o.attempts, o.due_ms, o.target, o.channel, o.dedup_key FROM outbox o \
+const HEADS: &str = "SELECT o.body, o.attempts, o.due_ms, o.seq, o.target, o.channel, o.dedup_key, o.state FROM outbox o \
      WHERE o.state = 'pending' AND NOT EXISTS (SELECT 1 FROM outbox b WHERE b.state = 'pending' \
      AND b.target = o.target AND b.dedup_key = o.dedup_key AND b.seq < o.seq)";
+
+/// Every intent that is sent again although its receiver has it.
+const REFRESHES: &str = "SELECT o.body, o.attempts, o.refresh_ms AS due_ms, o.seq, o.target, o.channel, o.dedup_key, \
+     o.state FROM outbox o WHERE o.refresh_ms IS NOT NULL";
 
 impl Outbox for Store {
     async fn due(&self, now: Timestamp, limit: usize) -> anyhow::Result<Vec<Pending>> {
         let mut tx = self.begin().await?;
-        let sql =
-            sqlx::AssertSqlSafe(format!("{HEADS} AND o.due_ms <= $1 ORDER BY o.due_ms, o.seq LIMIT $2"));
-        let rows = sqlx::query(sql)
-            .bind(now.as_millisecond())
-            .bind(i64::try_from(limit)?)
-            .fetch_all(&mut *tx)
-            .await
-            .map_err(doing("read the outbox"))?;
-        let mut due = Vec::new();
-        for row in &rows {
-            due.push(pending(&mut tx, row).await?);
+        let (mut due, mut lanes) = (Vec::new(), BTreeSet::new());
+        for select in [HEADS, REFRESHES] {
+            let sql = format!(
+                "SELECT * FROM ({select}) AS waiting WHERE due_ms <= $1 ORDER BY due_ms, seq LIMIT $2"
+            );
+            let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+                .bind(now.as_millisecond())
+                .bind(i64::try_from(limit)?)
+                .fetch_all(&mut *tx)
+                .await
+                .map_err(doing("read the outbox"))?;
+            for row in &rows {
+                let lane = (row.get::<String, _>("target"), row.get::<String, _>("dedup_key"));
+                if due.len() < limit && lanes.insert(lane) {
+                    due.push(pending(&mut tx, row).await?);
+                }
+            }
         }
         Ok(due)
     }
 
     async fn next_attempt_at(&self) -> anyhow::Result<Option<Timestamp>> {
         let mut tx = self.begin().await?;
-        let sql = sqlx::AssertSqlSafe(format!("SELECT MIN(due_ms) FROM ({HEADS})"));
-        let row = sqlx::query(sql).fetch_one(&mut *tx).await.map_err(doing("read the outbox"))?;
-        Ok(row.get::<Option<i64>, _>(0).map(Timestamp::from_millisecond).transpose()?)
+        let mut next = None;
+        for select in [HEADS, REFRESHES] {
+            let sql = sqlx::AssertSqlSafe(format!("SELECT MIN(due_ms) FROM ({select}) AS waiting"));
+            let row = sqlx::query(sql).fetch_one(&mut *tx).await.map_err(doing("read the outbox"))?;
+            next = next.into_iter().chain(row.get::<Option<i64>, _>(0)).min();
+        }
+        Ok(next.map(Timestamp::from_millisecond).transpose()?)
     }
 
-    async fn delivered(&self, id: &IntentId, now: Timestamp) -> anyhow::Result<()> {
+    async fn delivered(
+        &self,
+        id: &IntentId,
+        refresh_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> anyhow::Result<()> {
         let mut tx = self.begin().await?;
-        settle(&mut tx, id, "delivered", None, now).await?;
+        let refreshed = refresh(&mut tx, id, refresh_at).await?;
+        let settled = !refreshed && settle(&mut tx, id, "delivered", None, now).await?.is_some();
+        if let (true, Some(at)) = (settled, refresh_at) {
+            begin_refresh(&mut tx, id, at).await?;
+        }
         Ok(commit(tx).await?)
     }
 
@@ -195,6 +228,16 @@ impl Outbox for Store {
         .execute(&mut *tx)
         .await
         .map_err(doing("put an intent off"))?;
+        sqlx::query(
+            "UPDATE outbox SET attempts = attempts + 1, refresh_ms = $1, error = $2 \
+             WHERE id = $3 AND refresh_ms IS NOT NULL",
+        )
+        .bind(at.as_millisecond())
+        .bind(error.to_owned())
+        .bind(id.0.clone())
+        .execute(&mut *tx)
+        .await
+        .map_err(doing("put a refresh off"))?;
         Ok(commit(tx).await?)
     }
 
@@ -241,6 +284,41 @@ async fn settle(
     Ok(row.map(|row| row.get(0)))
 }
 
+/// Says when a refresh is due next, or that it ends; whether `id` was refreshed up to now.
+async fn refresh(tx: &mut Transaction, id: &IntentId, at: Option<Timestamp>) -> Result<bool, StoreError> {
+    let updated = sqlx::query(
+        "UPDATE outbox SET refresh_ms = $1, attempts = 0, error = NULL WHERE id = $2 AND refresh_ms IS NOT NULL",
+    )
+    .bind(at.map(Timestamp::as_millisecond))
+    .bind(id.0.clone())
+    .execute(&mut **tx)
+    .await
+    .map_err(doing("put a refresh off"))?;
+    Ok(updated.rows_affected() > 0)
+}
+
+/// Begins to refresh a delivered intent in place of the one that its receiver had, unless its lane holds a resolve.
+async fn begin_refresh(tx: &mut Transaction, id: &IntentId, at: Timestamp) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE outbox SET refresh_ms = NULL WHERE refresh_ms IS NOT NULL AND (target, channel, dedup_key) = \
+         (SELECT target, channel, dedup_key FROM outbox WHERE id = $1)",
+    )
+    .bind(id.0.clone())
+    .execute(&mut **tx)
+    .await
+    .map_err(doing("end a refresh"))?;
+    sqlx::query(
+        "UPDATE outbox SET refresh_ms = $1, attempts = 0 WHERE id = $2 AND NOT EXISTS (SELECT 1 FROM outbox b \
+         WHERE b.kind = 'resolve' AND b.target = outbox.target AND b.dedup_key = outbox.dedup_key)",
+    )
+    .bind(at.as_millisecond())
+    .bind(id.0.clone())
+    .execute(&mut **tx)
+    .await
+    .map_err(doing("begin a refresh"))?;
+    Ok(())
+}
+
 async fn pending(tx: &mut Transaction, row: &SqliteRow) -> anyhow::Result<Pending> {
     let opened = sqlx::query(
         "SELECT COUNT(*) FROM outbox WHERE kind = 'trigger' AND target = $1 AND channel = $2 AND dedup_key = $3 \
@@ -256,6 +334,10 @@ async fn pending(tx: &mut Transaction, row: &SqliteRow) -> anyhow::Result<Pendin
         intent: serde_json::from_str(row.get("body")).map_err(reading("intent"))?,
         attempts: u32::try_from(row.get::<i64, _>("attempts"))?,
         next_attempt_at: Timestamp::from_millisecond(row.get("due_ms"))?,
+        refresh: row.get::<&str, _>("state") == "delivered",
         opened: opened.get::<i64, _>(0) > 0,
     })
 }
+
+#[cfg(test)]
+mod tests;
