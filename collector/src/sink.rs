@@ -67,6 +67,18 @@ pub enum SendError {
         /// Why.
         reason: String,
     },
+    /// All of it is taken, except for some events that never will be.
+    #[error("{} events are refused", .0.len())]
+    RejectSome(Vec<Refusal>),
+}
+
+/// An event that will never be taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Its place among the events of the chunk that was encoded.
+    pub event: usize,
+    /// Why.
+    pub reason: String,
 }
 
 /// Where batches go.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Sleep, sleep};
 
-use super::{Batching, SendError, Sink};
+use super::{Batching, Refusal, SendError, Sink};
 use crate::books::Ledger;
 use crate::checkpoint::Checkpoints;
 use crate::dead_letters::{DeadLetter, DeadLetters};
@@ -68,6 +68,13 @@ pub(crate) struct Context {
 
 /// The process is told to stop; what was not delivered is read again by the next one.
 struct GivenUp;
+
+/// What became of a request.
+enum Sent {
+    Taken,
+    TakenBut(Vec<Refusal>),
+    Rejected(String),
+}
 
 struct Driver<S> {
     sink: S,
@@ -215,13 +222,14 @@ impl<S: Sink> Driver<S> {
         while let Some(chunk) = parts.pop() {
             let mut request = self.sink.encode(&chunk, self.watermark().filter(|_| parts.is_empty()));
             match self.send(&mut request).await? {
-                Ok(()) => self.settle(&chunk),
+                Sent::Taken => self.settle(&chunk),
+                Sent::TakenBut(refused) => self.settle_but(chunk, &refused).await?,
                 // Nothing to put aside: the spans alone are not worth a stop.
-                Err(reason) if chunk.batch.events.is_empty() => {
+                Sent::Rejected(reason) if chunk.batch.events.is_empty() => {
                     tracing::error!(sink = self.context.name, %reason, "a request without events was rejected");
                     self.settle(&chunk);
                 }
-                Err(reason) => match chunk.halves() {
+                Sent::Rejected(reason) => match chunk.halves() {
                     Ok((first, second)) => parts.extend([second, first]),
                     Err(record) => self.reject(record, &reason).await?,
                 },
@@ -231,7 +239,7 @@ impl<S: Sink> Driver<S> {
     }
 
     /// Sends until it is taken or rejected.
-    async fn send(&mut self, request: &mut S::Request) -> Result<Result<(), String>, GivenUp> {
+    async fn send(&mut self, request: &mut S::Request) -> Result<Sent, GivenUp> {
         let mut pause = FIRST_PAUSE;
         loop {
             // A receiver that takes a request and never answers must not hold up a stop.
@@ -241,12 +249,14 @@ impl<S: Sink> Driver<S> {
             };
             let (after, reason) = match sent {
                 Ok(()) => {
-                    if std::mem::take(&mut self.failing) {
-                        tracing::info!(sink = self.context.name, "the sink takes requests again");
-                    }
-                    return Ok(Ok(()));
+                    self.works();
+                    return Ok(Sent::Taken);
                 }
-                Err(SendError::Reject { reason }) => return Ok(Err(reason)),
+                Err(SendError::RejectSome(refused)) => {
+                    self.works();
+                    return Ok(Sent::TakenBut(refused));
+                }
+                Err(SendError::Reject { reason }) => return Ok(Sent::Rejected(reason)),
                 Err(SendError::Retry { after, reason }) => (after, reason),
             };
             self.failed(&reason);
@@ -265,7 +275,7 @@ impl<S: Sink> Driver<S> {
                     self.failed(&reason);
                     self.pause(&mut pause, after).await?;
                 }
-                Err(SendError::Reject { reason }) => {
+                Err(reason @ (SendError::Reject { .. } | SendError::RejectSome(_))) => {
                     tracing::warn!(sink = self.context.name, %reason,
                         "the receiver will not say what it holds; the checkpoint file counts");
                     break None;
@@ -319,30 +329,53 @@ impl<S: Sink> Driver<S> {
         self.context.metrics.sent(chunk.batch.events.len() as u64);
     }
 
-    async fn reject(&mut self, chunk: Chunk, reason: &str) -> Result<(), GivenUp> {
-        let mut pause = FIRST_PAUSE;
-        for event in &chunk.batch.events {
-            let place = &event.place;
-            let content = content(event);
-            let letter =
-                DeadLetter::new(&place.stream, place.offset, &self.context.name, reason, &content, None);
-            tracing::warn!(sink = self.context.name, path = place.stream.path, offset = place.offset, %reason,
-                "the sink rejects an event; it is in the dead-letter store");
-            self.context.metrics.error("dead_lettered");
-            self.context.metrics.discarded(1, false);
-            while let Err(error) = self.context.dead_letters.keep(&letter) {
-                self.failed(&format!("cannot keep a dead letter: {error}"));
-                self.pause(&mut pause, None).await?;
+    /// Settles what was taken, and what was refused of it when that is in the dead-letter store.
+    async fn settle_but(&mut self, chunk: Chunk, refused: &[Refusal]) -> Result<(), GivenUp> {
+        for Refusal { event, reason } in refused {
+            if let Some(event) = chunk.batch.events.get(*event) {
+                self.keep(event, reason).await?;
             }
+        }
+        let places = refused.iter().map(|refusal| refusal.event).collect();
+        self.settle(&chunk.partly_dead_lettered(&places));
+        Ok(())
+    }
+
+    async fn reject(&mut self, chunk: Chunk, reason: &str) -> Result<(), GivenUp> {
+        for event in &chunk.batch.events {
+            self.keep(event, reason).await?;
         }
         // The receiver learns that the bytes are dealt with, so that its own account of them has no hole.
         let covered = chunk.dead_lettered();
         let mut request = self.sink.encode(&covered, None);
-        if let Err(reason) = self.send(&mut request).await? {
+        if let Sent::Rejected(reason) = self.send(&mut request).await? {
             tracing::error!(sink = self.context.name, %reason, "the range of a rejected record was rejected too");
         }
         self.settle(&covered);
         Ok(())
+    }
+
+    /// Puts an event into the dead-letter store.
+    async fn keep(&mut self, event: &Event, reason: &str) -> Result<(), GivenUp> {
+        let place = &event.place;
+        let letter =
+            DeadLetter::new(&place.stream, place.offset, &self.context.name, reason, &content(event), None);
+        tracing::warn!(sink = self.context.name, path = place.stream.path, offset = place.offset, %reason,
+            "the sink rejects an event; it is in the dead-letter store");
+        self.context.metrics.error("dead_lettered");
+        self.context.metrics.discarded(1, false);
+        let mut pause = FIRST_PAUSE;
+        while let Err(error) = self.context.dead_letters.keep(&letter) {
+            self.failed(&format!("cannot keep a dead letter: {error}"));
+            self.pause(&mut pause, None).await?;
+        }
+        Ok(())
+    }
+
+    fn works(&mut self) {
+        if std::mem::take(&mut self.failing) {
+            tracing::info!(sink = self.context.name, "the sink takes requests again");
+        }
     }
 
     fn failed(&mut self, reason: &str) {

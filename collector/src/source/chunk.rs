@@ -91,13 +91,28 @@ impl Chunk {
 
     /// The same range with what arrived of it in the dead-letter store.
     #[must_use]
-    pub fn dead_lettered(mut self) -> Self {
-        let events = std::mem::take(&mut self.batch.events);
-        let gone: BTreeSet<_> =
-            events.iter().map(|event| (&event.place.stream.id, event.place.offset)).collect();
+    pub fn dead_lettered(self) -> Self {
+        let all = (0..self.batch.events.len()).collect();
+        self.partly_dead_lettered(&all)
+    }
+
+    /// The same range with the events at these places in the dead-letter store. A record of which one event is there is
+    /// dead-lettered as a whole; its other events stay.
+    #[must_use]
+    pub fn partly_dead_lettered(mut self, places: &BTreeSet<usize>) -> Self {
+        let mut gone = BTreeSet::new();
+        let mut place = 0;
+        self.batch.events.retain(|event| {
+            let stays = !places.contains(&place);
+            place += 1;
+            if !stays {
+                gone.insert((event.place.stream.id.clone(), event.place.offset));
+            }
+            stays
+        });
         for (span, marks) in self.batch.spans.iter_mut().zip(&mut self.marks) {
             for mark in marks.iter_mut() {
-                mark.dead_lettered |= gone.contains(&(&span.stream.id, mark.offset));
+                mark.dead_lettered |= gone.contains(&(span.stream.id.clone(), mark.offset));
             }
             describe(span, marks);
         }
@@ -285,5 +300,16 @@ mod tests {
             record.dead_lettered().fates(),
             Fates { read: 3, arrived: 0, filtered: 1, dropped: 0, dead_lettered: 2 }
         );
+    }
+
+    #[test]
+    fn of_many_records_some_can_be_dead_lettered() {
+        let mut whole = chunk("a", 0, &[2, 1, 2, 2]);
+        whole.batch.events[1].place.index = 1;
+        whole.batch.events[1].place.offset = 0;
+        let part = whole.partly_dead_lettered(&BTreeSet::from([1]));
+        assert_eq!(part.batch.events.len(), 2);
+        assert_eq!(part.batch.spans[0].dead_lettered, 1);
+        assert_eq!(part.fates(), Fates { read: 4, arrived: 1, filtered: 2, dropped: 0, dead_lettered: 1 });
     }
 }
