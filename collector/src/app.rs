@@ -23,8 +23,8 @@ use crate::identity;
 use crate::metrics::Metrics;
 use crate::sink::slo_engine::{CountsService, Endpoint, Http};
 use crate::sink::{
-    self, ArchiveConfig, ArchiveSink, Batching, BlackholeSink, ConsoleSink, FileSink, Message, Rewind, Sink,
-    SinkConfig, SloEngineConfig, SloEngineSink,
+    self, ArchiveConfig, ArchiveSink, Batching, BlackholeSink, ConsoleSink, ElasticsearchSink, FileSink,
+    Message, Rewind, Sink, SinkConfig, SloEngineConfig, SloEngineSink,
 };
 use crate::source::chunk::Positions;
 use crate::source::discovery::Discovery;
@@ -251,6 +251,10 @@ impl Builder<'_> {
             SinkConfig::Archive(archive) => {
                 let sink = self.archive(name, archive)?;
                 self.run(name, config.kind(), sink, archive.batching).await;
+            }
+            SinkConfig::Elasticsearch(elasticsearch) => {
+                let sink = ElasticsearchSink::new(elasticsearch)?;
+                self.run(name, "elasticsearch", sink, elasticsearch.batching).await;
             }
             SinkConfig::SloEngine(engine) => {
                 let sink = self.slo_engine(engine)?;

@@ -4,6 +4,7 @@ mod archive;
 mod blackhole;
 mod console;
 mod driver;
+mod elasticsearch;
 mod encoding;
 mod file;
 pub mod slo_engine;
@@ -20,6 +21,7 @@ pub use archive::{ArchiveConfig, ArchiveSink};
 pub use blackhole::BlackholeSink;
 pub use console::{ConsoleConfig, ConsoleSink};
 pub(crate) use driver::{Context, Message, Rewind, drive};
+pub use elasticsearch::{ElasticsearchConfig, ElasticsearchSink};
 pub use encoding::Encoding;
 pub use file::{FileSink, FileSinkConfig};
 pub use slo_engine::{SloEngineConfig, SloEngineSink};
@@ -35,6 +37,8 @@ pub enum SinkConfig {
     Blackhole(Batching),
     /// The archive of segments, in a directory or a bucket.
     Archive(ArchiveConfig),
+    /// Documents in Elasticsearch or OpenSearch.
+    Elasticsearch(ElasticsearchConfig),
     /// Counts for the engine.
     SloEngine(SloEngineConfig),
 }
@@ -110,7 +114,7 @@ pub trait Sink: Send + 'static {
 impl SinkConfig {
     /// The values of `type`.
     pub const KINDS: &'static [&'static str] =
-        &["archive", "aws_s3", "blackhole", "console", "file", "slo_engine"];
+        &["archive", "aws_s3", "blackhole", "console", "elasticsearch", "file", "slo_engine"];
 
     /// Reads a sink's own keys; mistakes go to the table's problems.
     pub fn prove(kind: &str, table: &mut Table<'_>) -> Option<Self> {
@@ -119,6 +123,7 @@ impl SinkConfig {
             "aws_s3" => Some(Self::Archive(ArchiveConfig::prove_s3(table))),
             "blackhole" => Some(Self::Blackhole(Batching::prove(table, Batching::PROMPT))),
             "console" => Some(Self::Console(ConsoleConfig::prove(table))),
+            "elasticsearch" => Some(Self::Elasticsearch(ElasticsearchConfig::prove(table))),
             "file" => Some(Self::File(FileSinkConfig::prove(table))),
             "slo_engine" => Some(Self::SloEngine(SloEngineConfig::prove(table))),
             _ => None,
@@ -131,6 +136,7 @@ impl SinkConfig {
             Self::Archive(archive) => archive.kind(),
             Self::Blackhole(_) => "blackhole",
             Self::Console(_) => "console",
+            Self::Elasticsearch(_) => "elasticsearch",
             Self::File(_) => "file",
             Self::SloEngine(_) => "slo_engine",
         }

@@ -120,7 +120,7 @@ sinks:
             "c.yaml:12: transforms.change.inputs[0]: no source or transform is named \"ap\"; did you mean app?; there are: app, change",
             "c.yaml:13: transforms.change.drop_on_error: expected true or false, found the number 1",
             "c.yaml:16: transforms.change.source: VRL error E105: call to undefined function; undefined function; did you mean \"now\"?",
-            "c.yaml:19: sinks.out.type: \"blakhole\" is not one of archive, aws_s3, blackhole, console, file, slo_engine; did you mean blackhole?",
+            "c.yaml:19: sinks.out.type: \"blakhole\" is not one of archive, aws_s3, blackhole, console, elasticsearch, file, slo_engine; did you mean blackhole?",
         ],
     );
 }
