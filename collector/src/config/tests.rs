@@ -206,7 +206,7 @@ fn the_configuration_in_the_readme_is_proven_and_its_tests_pass() {
     let (_, section) = readme.split_once("## Configuration").unwrap();
     let (_, text) = section.split_once("```yaml\n").unwrap();
     let (text, _) = text.split_once("```").unwrap();
-    let secrets = ["HEADROOM_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+    let secrets = ["HEADROOM_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "ES_PASSWORD"];
     let env = |name: &str| secrets.contains(&name).then(|| "t0ken".to_owned());
     let config = Config::parse("README.md", text, Syntax::Yaml, Purpose::Run, &env)
         .unwrap_or_else(|problems| panic!("{problems}"));
@@ -219,6 +219,7 @@ fn the_configuration_in_the_readme_is_proven_and_its_tests_pass() {
          transform parsed (remap) <- errors\n\
          sink archive (archive) <- pods\n\
          sink bucket (aws_s3) <- pods\n\
+         sink search (elasticsearch) <- pods\n\
          sink engine (slo_engine) <- requests\n\
          sink shown (console) <- parsed\n"
     );

@@ -143,8 +143,10 @@ fn fields(value: &Value, time: Option<Timestamp>, out: &mut Vec<u8>) -> ObjectMa
     for (name, value) in fields {
         match (name.as_str(), value) {
             ("@timestamp" | "timestamp", value) if time.is_some() && of_value(value) == time => {}
-            ("message", Value::Bytes(text)) => message(text, out),
-            (name, value) if fits(name, value) => member(name, value, out),
+            (name, value) if fits(name, value) => match value.as_bytes().filter(|_| name == "message") {
+                Some(text) => message(text, out),
+                None => member(name, value, out),
+            },
             _ => drop(unfit.insert(name.clone(), value.clone())),
         }
     }
@@ -209,3 +211,6 @@ fn key(name: &str, out: &mut Vec<u8>) {
     let _ = serde_json::to_writer(&mut *out, name);
     out.push(b':');
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,8 +40,7 @@ pub(super) fn of_value(value: &Value) -> Option<Timestamp> {
             let nanosecond = i32::try_from(time.timestamp_subsec_nanos()).ok()?;
             Timestamp::new(time.timestamp(), nanosecond).ok()
         }
-        Value::Bytes(text) => std::str::from_utf8(text).ok()?.parse().ok(),
-        _ => None,
+        _ => std::str::from_utf8(value.as_bytes()?).ok()?.parse().ok(),
     }
 }
 
