@@ -2,18 +2,22 @@
 
 mod fan_out;
 mod follow;
+mod page;
 mod progress;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use prometheus::Registry;
+use telemetry::Readiness;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use crate::archived::Archived;
 use crate::books::{Books, Ledger};
 use crate::checkpoint::Checkpoints;
 use crate::config::{Config, Name};
@@ -76,6 +80,8 @@ pub struct App {
     sources: Tasks,
     sinks: Tasks,
     saver: Tasks,
+    page: Tasks,
+    addr: Option<SocketAddr>,
 }
 
 /// Tasks that end with their owner.
@@ -95,6 +101,8 @@ struct Builder<'a> {
     positions: BTreeMap<Name, Positions>,
     queues: BTreeMap<Name, mpsc::Sender<Message>>,
     sinks: Tasks,
+    archived: Archived,
+    readiness: Readiness,
 }
 
 impl App {
@@ -128,7 +136,14 @@ impl App {
             positions: BTreeMap::new(),
             queues: BTreeMap::new(),
             sinks: Tasks::default(),
+            archived: Archived::default(),
+            readiness: Readiness::default(),
         };
+        for (name, _, sink) in &config.sinks {
+            if let SinkConfig::Archive(_) = sink {
+                builder.archived.expect(name);
+            }
+        }
         for (name, _, sink) in &config.sinks {
             builder.start_sink(name, sink).await.with_context(|| format!("cannot start sink {name}"))?;
         }
@@ -143,6 +158,8 @@ impl App {
             sources: Tasks::default(),
             sinks: Tasks::default(),
             saver: Tasks::default(),
+            page: Tasks::default(),
+            addr: None,
         };
         for (number, rewinds) in rewound.into_iter().enumerate() {
             let (commands, received) = mpsc::unbounded_channel();
@@ -151,6 +168,12 @@ impl App {
             app.sources.0.push(builder.start_source(number, context)?);
             app.commands.push(commands);
             app.slots.push(slot);
+        }
+        if let Some(address) = config.api {
+            let registry = options.registry.clone();
+            let (addr, server) = page::serve(address, registry, builder.readiness.clone()).await?;
+            app.addr = Some(addr);
+            app.page.0.push(server);
         }
         app.sinks = builder.sinks;
         app.ledgers = builder.ledgers;
@@ -206,6 +229,11 @@ impl App {
         self.checkpoints.collector()
     }
 
+    /// Where its own page is served, if it is.
+    pub fn addr(&self) -> Option<SocketAddr> {
+        self.addr
+    }
+
     /// What could not be delivered.
     pub fn dead_letters(&self) -> &DeadLetters {
         &self.dead_letters
@@ -232,6 +260,7 @@ impl App {
             self.sinks.join().await;
         }
         self.saver.cancel().await;
+        self.page.cancel().await;
         self.checkpoints.save()?;
         Ok(())
     }
@@ -280,7 +309,7 @@ impl Builder<'_> {
             Endpoint::Http { url, token } => Arc::new(Http::new(url.clone(), token.clone())?),
         };
         let (collector, epoch) = (self.checkpoints.collector(), self.checkpoints.epoch());
-        Ok(SloEngineSink::new(service, collector, epoch))
+        Ok(SloEngineSink::new(service, collector, epoch, self.archived.clone()))
     }
 
     async fn run<S: Sink>(&mut self, name: &Name, kind: &str, mut sink: S, batching: Batching) {
@@ -307,6 +336,7 @@ impl Builder<'_> {
             dead_letters: self.dead_letters.clone(),
             ledger: ledger.clone(),
             metrics: self.metrics.component(name, "sink", kind),
+            archived: self.archived.clone(),
             sources: feeding.len(),
             positions: positions.clone(),
             rewind: ask_again.then_some(senders),
@@ -333,6 +363,8 @@ impl Builder<'_> {
         progress: ProgressSlot,
     ) -> follow::Context {
         let (name, source) = &self.config.sources[number];
+        let looked = format!("source {name}");
+        self.readiness.not_ready(&looked, "it has not looked at its files yet");
         follow::Context {
             name: name.to_string(),
             fan_out: FanOut::new(
@@ -346,6 +378,8 @@ impl Builder<'_> {
             checkpoints: self.checkpoints.clone(),
             metrics: self.metrics.component(name, "source", source.kind()),
             progress,
+            readiness: self.readiness.clone(),
+            looked,
             commands,
             rewinds,
             stop,

@@ -110,6 +110,9 @@ async fn until_signal(config: Config) -> anyhow::Result<()> {
     let signal = telemetry::signals().context("cannot catch signals")?;
     let app = App::start(config, Options::default()).await?;
     tracing::info!(collector = app.collector_id(), "started");
+    if let Some(addr) = app.addr() {
+        tracing::info!(%addr, "serving /metrics, /healthz and /readyz");
+    }
     let signal = signal.await;
     tracing::info!(signal, "stopping");
     let books = app.stop().await?;

@@ -3,6 +3,7 @@
 mod draft;
 mod graph;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -20,11 +21,16 @@ pub type Name = Arc<str>;
 /// Where state lies unless configured.
 pub const DEFAULT_DATA_DIR: &str = "/var/lib/headroom";
 
+/// Where the collector's own page is served unless configured.
+pub const DEFAULT_API_ADDRESS: &str = "127.0.0.1:8686";
+
 /// A proven configuration: every input exists and nothing runs in a circle.
 #[derive(Debug)]
 pub struct Config {
     /// The directory for state.
     pub data_dir: PathBuf,
+    /// Where the collector's own page is served, if it is.
+    pub api: Option<SocketAddr>,
     /// The sources, in the order of the files.
     pub sources: Vec<(Name, SourceConfig)>,
     /// The transforms and their inputs, each after all of its inputs.

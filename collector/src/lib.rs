@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod app;
+mod archived;
 pub mod books;
 pub mod checkpoint;
 pub mod cli;

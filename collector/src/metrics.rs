@@ -1,6 +1,7 @@
 //! Every metric of the collector, under the names that Vector publishes.
 
 use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
+use telemetry::register;
 
 /// The collector's metrics.
 #[derive(Clone, Debug)]
@@ -10,6 +11,7 @@ pub struct Metrics {
     discarded: IntCounterVec,
     errors: IntCounterVec,
     buffered: IntGaugeVec,
+    delivered_to: IntGaugeVec,
 }
 
 /// The metrics of one component.
@@ -31,15 +33,9 @@ impl Metrics {
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         const COMPONENT: [&str; 3] = ["component_id", "component_kind", "component_type"];
         let counter = |name, help, more: &[&str]| {
-            let counter = IntCounterVec::new(Opts::new(name, help), &[&COMPONENT[..], more].concat())?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok::<_, prometheus::Error>(counter)
+            register(registry, IntCounterVec::new(Opts::new(name, help), &[&COMPONENT[..], more].concat()))
         };
-        let buffered = IntGaugeVec::new(
-            Opts::new("buffer_events", "Events between a source and this sink's receiver."),
-            &COMPONENT,
-        )?;
-        registry.register(Box::new(buffered.clone()))?;
+        let gauge = |name, help| register(registry, IntGaugeVec::new(Opts::new(name, help), &COMPONENT));
         Ok(Self {
             received: counter("component_received_events_total", "Events that the component took.", &[])?,
             sent: counter("component_sent_events_total", "Events that the component gave on.", &[])?,
@@ -49,7 +45,11 @@ impl Metrics {
                 &["intentional"],
             )?,
             errors: counter("component_errors_total", "Errors that the component met.", &["error_type"])?,
-            buffered,
+            buffered: gauge("buffer_events", "Events between a source and this sink's receiver.")?,
+            delivered_to: gauge(
+                "component_delivered_to_timestamp_seconds",
+                "What was written before this instant and could be read, this sink has delivered; 0 until it has caught up.",
+            )?,
         })
     }
 
@@ -64,6 +64,7 @@ impl Metrics {
         ERROR_TYPES.iter().for_each(|error| component.errors(error, 0));
         if kind == "sink" {
             component.buffered(0);
+            component.delivered_to(0);
         }
         component
     }
@@ -95,6 +96,11 @@ impl ComponentMetrics {
     /// Events are on their way to the sink.
     pub fn buffered(&self, events: i64) {
         self.metrics.buffered.with_label_values(&self.labels).set(events);
+    }
+
+    /// Everything that was written before the instant (ms since 1970) and could be read is delivered.
+    pub fn delivered_to(&self, at_ms: i64) {
+        self.metrics.delivered_to.with_label_values(&self.labels).set(at_ms.div_euclid(1000));
     }
 
     fn errors(&self, error_type: &str, count: u64) {

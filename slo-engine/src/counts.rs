@@ -35,6 +35,8 @@ struct Reach {
     owners: BTreeMap<String, String>,
     /// Up to which minute (exclusive) each collector has read; nothing while it has never caught up.
     read_to: BTreeMap<String, MinuteId>,
+    /// Up to when (ms since 1970) the archive of each collector that has one is complete.
+    archived_to: BTreeMap<String, i64>,
     /// Collectors of which more was learned since the last look, each with the first minute that this may concern.
     moved: BTreeMap<String, MinuteId>,
 }
@@ -93,6 +95,21 @@ impl Counts {
             *moved = before.unwrap_or(MinuteId(i64::MIN)).min(*moved);
             self.reach.read_to.insert(collector.to_owned(), minute);
         }
+    }
+
+    /// The archive of a collector holds everything that was written before the instant (ms since 1970); nothing where it has
+    /// none.
+    pub fn archived(&mut self, collector: &str, to_ms: Option<i64>) {
+        match to_ms {
+            Some(ms) => drop(self.reach.archived_to.insert(collector.to_owned(), ms)),
+            None => drop(self.reach.archived_to.remove(collector)),
+        }
+    }
+
+    /// Up to when (ms since 1970) the archive of each collector is complete that has one and is expected at `now`.
+    pub fn archives(&self, now: MinuteId) -> BTreeMap<&str, i64> {
+        let archived = |(collector, _)| Some((collector, *self.reach.archived_to.get(collector)?));
+        self.collectors(now).filter_map(archived).collect()
     }
 
     /// Gives every minute before `now` (exclusive) its state: read where every expected collector has passed it, else

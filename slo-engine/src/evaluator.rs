@@ -16,6 +16,9 @@ use crate::specs::Specs;
 /// Minutes that a collector may say nothing before its silence is an alert.
 const LOST_AFTER_MINUTES: i64 = 10;
 
+/// Minutes that the archive may be behind what is read before that is an alert: the limit of what may be lost.
+const ARCHIVE_LAGS_AFTER_MINUTES: i64 = 60;
+
 /// How far back a minute is looked for that tells of silence: no silence is judged over more than a week.
 const LONGEST_UNHEARD: i64 = 7 * 24 * 60;
 
@@ -24,6 +27,9 @@ const SILENCE: &str = "silence";
 
 /// What alerts about collectors call their SLO.
 const MEASUREMENT: &str = "measurement";
+
+/// What alerts about archives call their SLO.
+const ARCHIVE: &str = "archive";
 
 /// Episodes by SLO.
 pub type AllEpisodes = BTreeMap<(Service, Sli), Episodes>;
@@ -89,6 +95,7 @@ pub fn absences(counts: &Counts, at: MinuteId, since: MinuteId) -> BTreeMap<Stri
             absent.insert(key.clone(), alert(key, Severity::Page, summary, &service.to_string(), SILENCE));
         }
     }
+    let archives = counts.archives(at);
     for (collector, read_to) in counts.collectors(at) {
         if read_to.max(since).plus(LOST_AFTER_MINUTES) <= at {
             let summary = format!(
@@ -98,6 +105,15 @@ pub fn absences(counts: &Counts, at: MinuteId, since: MinuteId) -> BTreeMap<Stri
             // No SLO's id holds a slash.
             let key = format!("pipeline/{collector}");
             absent.insert(key.clone(), alert(key, Severity::Page, summary, "pipeline", MEASUREMENT));
+        }
+        let archived_to = archives.get(collector).copied().map(MinuteId::of_ms);
+        if let Some(to) = archived_to.filter(|to| to.plus(ARCHIVE_LAGS_AFTER_MINUTES) <= read_to) {
+            let summary = format!(
+                "the archive of collector {collector} lacks what was written since {}: its log says what the archive answers",
+                to.start()
+            );
+            let key = format!("archive/{collector}");
+            absent.insert(key.clone(), alert(key, Severity::Page, summary, "pipeline", ARCHIVE));
         }
     }
     absent
@@ -114,7 +130,7 @@ pub fn is_over(counts: &Counts, incident: &Incident, at: MinuteId) -> bool {
     };
     match label("slo") {
         SILENCE => requests().is_some_and(|total| total > 0),
-        slo => slo == MEASUREMENT,
+        slo => slo == MEASUREMENT || slo == ARCHIVE,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Every metric of the engine; all begin with `headroom_`.
 
 use alerts::Command;
-use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use slo::counts::CountsRequest;
 use telemetry::register;
 
@@ -20,6 +20,7 @@ pub struct Metrics {
     rows_added: IntCounter,
     intents: IntCounterVec,
     judged_to: IntGauge,
+    archive_age: IntGaugeVec,
     budget_remaining: GaugeVec,
     sli: GaugeVec,
     firing: GaugeVec,
@@ -49,6 +50,16 @@ impl Metrics {
             judged_to: instant(
                 "headroom_judged_to_timestamp_seconds",
                 "Instant up to which burn rates were judged.",
+            )?,
+            archive_age: register(
+                registry,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "headroom_archive_age_seconds",
+                        "Age of the oldest record that may not be in the collector's archive yet.",
+                    ),
+                    &["collector"],
+                ),
             )?,
             budget_remaining: by_slo(
                 "headroom_budget_remaining_ratio",
@@ -101,6 +112,12 @@ impl Metrics {
     /// An instant was judged.
     pub(crate) fn judged(&self, figures: &Figures<'_>) {
         self.judged_to.set(figures.now.start().as_second());
+        // A collector that is given up, or has an archive no more, is left out.
+        self.archive_age.reset();
+        for (collector, to_ms) in figures.counts.archives(figures.now) {
+            let age = figures.now.start().as_second().saturating_sub(to_ms.div_euclid(1000));
+            self.archive_age.with_label_values(&[collector]).set(age.max(0));
+        }
         for (service, _, source) in figures.counts.services() {
             let name = service.to_string();
             for sli in SLIS {
@@ -115,5 +132,38 @@ impl Metrics {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use slo::counts::MinuteId;
+
+    use super::*;
+    use crate::counts::Counts;
+    use crate::specs::Specs;
+
+    fn shown(counts: &Counts, registry: &Registry, metrics: &Metrics) -> Vec<String> {
+        let (specs, firing) = (Specs::default(), BTreeSet::new());
+        metrics.judged(&Figures { counts, specs: &specs, now: MinuteId(1000), firing: &firing });
+        let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+        let ours = text.lines().filter(|line| line.starts_with("headroom_archive_age_seconds{"));
+        ours.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_age_of_an_archive_is_shown_as_long_as_its_collector_has_one() {
+        let registry = Registry::new();
+        let metrics = Metrics::new(&registry).unwrap();
+        let mut counts = Counts::default();
+        counts.read("a", MinuteId(999));
+        counts.read("b", MinuteId(999));
+        counts.archived("b", Some(999 * 60_000 - 1_500));
+        let want = ["headroom_archive_age_seconds{collector=\"b\"} 62"];
+        assert_eq!(shown(&counts, &registry, &metrics), want);
+        counts.archived("b", None);
+        assert_eq!(shown(&counts, &registry, &metrics), Vec::<String>::new());
     }
 }

@@ -12,8 +12,12 @@ pub mod ledger;
 pub mod seals;
 
 /// What makes each version of the schema of the one before it. A step that was released is never changed.
-const STEPS: [&str; 3] =
-    [include_str!("store/schema.sql"), include_str!("store/seals.sql"), include_str!("store/refreshes.sql")];
+const STEPS: [&str; 4] = [
+    include_str!("store/schema.sql"),
+    include_str!("store/seals.sql"),
+    include_str!("store/refreshes.sql"),
+    include_str!("store/archived.sql"),
+];
 
 /// A store of a later version is refused.
 const SCHEMA_VERSION: usize = STEPS.len();
@@ -149,3 +153,6 @@ pub async fn set_meta(tx: &mut Transaction, key: &str, value: &str) -> Result<()
         .map_err(doing("write the meta table"))?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use telemetry::Readiness;
 use tokio::io::AsyncRead;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
@@ -33,6 +34,9 @@ pub(super) struct Context {
     pub(super) checkpoints: Arc<Checkpoints>,
     pub(super) metrics: ComponentMetrics,
     pub(super) progress: ProgressSlot,
+    pub(super) readiness: Readiness,
+    /// The condition that the source has looked at its files.
+    pub(super) looked: String,
     pub(super) commands: mpsc::UnboundedReceiver<Command>,
     pub(super) rewinds: mpsc::UnboundedReceiver<Rewind>,
     pub(super) stop: watch::Receiver<bool>,
@@ -127,6 +131,7 @@ impl Following {
         let now_ms = now_ms();
         self.go_back_for_recovered();
         self.tails.scan(now_ms);
+        self.context.readiness.ready(&self.context.looked);
         self.report(0);
         let mut any = false;
         while let Some(chunk) = self.tails.next_chunk() {
@@ -167,6 +172,7 @@ pub(super) async fn read_once<R: AsyncRead + Unpin>(input: Input<R>, context: Co
 }
 
 async fn read_to_end<R: AsyncRead + Unpin>(mut input: Input<R>, mut context: Context) -> Result<(), Stopped> {
+    context.readiness.ready(&context.looked);
     loop {
         match input.next_chunk().await {
             Ok(Some(chunk)) => {

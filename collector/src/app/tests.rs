@@ -3,5 +3,6 @@
 mod crash;
 mod files;
 mod harness;
+mod page;
 mod pods;
 mod sinks;

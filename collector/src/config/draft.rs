@@ -1,12 +1,13 @@
 //! What the files say, component by component: each proves its own keys here; how they hang together comes later.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use settings::{Node, Problem, Problems, Table};
 
 use super::graph::Order;
-use super::{Config, DEFAULT_DATA_DIR, Name};
+use super::{Config, DEFAULT_API_ADDRESS, DEFAULT_DATA_DIR, Name};
 use crate::sink::SinkConfig;
 use crate::source::SourceConfig;
 use crate::transform::TransformConfig;
@@ -24,6 +25,8 @@ pub(super) struct Component<'a, T> {
 /// All components of all files.
 pub(super) struct Draft<'a> {
     data_dir: Option<(PathBuf, &'a Node)>,
+    /// The address if it is enabled.
+    api: Option<(Option<SocketAddr>, &'a Node)>,
     pub(super) sources: Vec<Component<'a, SourceConfig>>,
     pub(super) transforms: Vec<Component<'a, TransformConfig>>,
     pub(super) sinks: Vec<Component<'a, SinkConfig>>,
@@ -43,6 +46,7 @@ impl<'a> Draft<'a> {
     pub(super) fn read(roots: &'a [Node], problems: &'a Problems) -> Draft<'a> {
         let mut draft = Draft {
             data_dir: None,
+            api: None,
             sources: Vec::new(),
             transforms: Vec::new(),
             sinks: Vec::new(),
@@ -59,6 +63,7 @@ impl<'a> Draft<'a> {
     fn read_file(&mut self, root: &'a Node, problems: &'a Problems) {
         let mut table = Table::new(root, problems);
         self.read_data_dir(&mut table, problems);
+        self.read_api(&mut table, problems);
         let sources = Kind { names: SourceConfig::KINDS, has_inputs: false, prove: SourceConfig::prove };
         let transforms =
             Kind { names: TransformConfig::KINDS, has_inputs: true, prove: TransformConfig::prove };
@@ -79,6 +84,26 @@ impl<'a> Draft<'a> {
                 problems.push(Problem::at(node, message));
             }
             _ => self.data_dir = Some((path, node)),
+        }
+    }
+
+    fn read_api(&mut self, table: &mut Table<'a>, problems: &Problems) {
+        let Some(mut api) = table.table("api") else { return };
+        let enabled = api.bool_or("enabled", false);
+        let address = api.string_or("address", DEFAULT_API_ADDRESS);
+        let parsed = address.parse();
+        if parsed.is_err() {
+            let message = format!("{address:?} is no IP address with a port, such as {DEFAULT_API_ADDRESS}");
+            api.problem("address", message);
+        }
+        let (node, read) = (api.place(), parsed.ok().filter(|_| enabled));
+        api.finish();
+        match &self.api {
+            Some((first, at)) if *first != read => {
+                let message = format!("another api than the one in {}:{}", at.file, at.line);
+                problems.push(Problem::at(node, message));
+            }
+            _ => self.api = Some((read, node)),
         }
     }
 
@@ -124,6 +149,7 @@ impl<'a> Draft<'a> {
         warnings.sort();
         Config {
             data_dir: self.data_dir.map_or_else(|| PathBuf::from(DEFAULT_DATA_DIR), |(path, _)| path),
+            api: self.api.and_then(|(address, _)| address),
             transforms: order.transforms.iter().filter_map(transform).collect(),
             sources: self.sources.into_iter().filter_map(|c| Some((c.name, c.config?))).collect(),
             sinks: self

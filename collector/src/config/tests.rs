@@ -113,7 +113,7 @@ sinks:
     inputs: change
 ",
         &[
-            "c.yaml:1: datadir: unknown key; did you mean data_dir?; allowed here: data_dir, sources, transforms, sinks, tests",
+            "c.yaml:1: datadir: unknown key; did you mean data_dir?; allowed here: data_dir, api, sources, transforms, sinks, tests",
             "c.yaml:5: sources.app.inculde: unknown key; did you mean include?; allowed here: type, include, exclude, read_from, max_line_bytes, glob_minimum_cooldown_ms",
             "c.yaml:6: sources.app.include[0]: environment variable NONE is not set: where are the logs?",
             "c.yaml:7: sources.app: this key stands twice; the first is on line 3",
@@ -256,6 +256,22 @@ fn a_credential_in_plain_text_is_refused() {
         ),
         &[
             "c.yaml:8: sinks.out.token: a credential in plain text; write ${VARIABLE} here, or name a file in token_file",
+        ],
+    );
+}
+
+#[test]
+fn the_own_page_is_off_until_it_is_enabled_and_stands_in_one_place() {
+    let api = |text: &str| yaml(&format!("{text}\n{SOURCE}{SINK}")).unwrap().api.map(|addr| addr.to_string());
+    assert_eq!(api(""), None);
+    assert_eq!(api("api: {address: '0.0.0.0:9000'}"), None);
+    assert_eq!(api("api: {enabled: true}").as_deref(), Some(DEFAULT_API_ADDRESS));
+    assert_eq!(api("api: {enabled: true, address: '[::]:0'}").as_deref(), Some("[::]:0"));
+    check_refused(
+        &format!("api: {{enabled: true, address: 'localhost:1', playground: true}}\n{SOURCE}{SINK}"),
+        &[
+            "c.yaml:1: api.address: \"localhost:1\" is no IP address with a port, such as 127.0.0.1:8686",
+            "c.yaml:1: api.playground: unknown key; allowed here: enabled, address",
         ],
     );
 }

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Sleep, sleep};
 
 use super::{Batching, Refusal, SendError, Sink};
+use crate::archived::Archived;
 use crate::books::Ledger;
 use crate::checkpoint::Checkpoints;
 use crate::dead_letters::{DeadLetter, DeadLetters};
@@ -55,6 +56,8 @@ pub(crate) struct Context {
     pub(crate) dead_letters: DeadLetters,
     pub(crate) ledger: Ledger,
     pub(crate) metrics: ComponentMetrics,
+    /// Told how far the sink is.
+    pub(crate) archived: Archived,
     /// How many sources feed the sink.
     pub(crate) sources: usize,
     /// How far the sink is.
@@ -140,7 +143,13 @@ impl<S: Sink> Driver<S> {
                         deadline = None;
                     }
                 }
-                Some(Message::CaughtUp { source, at_ms }) => drop(self.caught_up.insert(source, at_ms)),
+                Some(Message::CaughtUp { source, at_ms }) => {
+                    self.caught_up.insert(source, at_ms);
+                    // The others say so when they have delivered the watermark itself, and what an earlier run left.
+                    if !S::HEARTBEAT && self.pending.is_empty() {
+                        self.delivered_to(self.watermark());
+                    }
+                }
                 Some(Message::Flush(answer)) => {
                     self.flush(S::HEARTBEAT).await?;
                     deadline = None;
@@ -211,8 +220,10 @@ impl<S: Sink> Driver<S> {
         }
         let chunk = std::mem::take(&mut self.pending);
         self.pending_bytes = 0;
+        let watermark = self.watermark();
         self.deliver(chunk).await?;
         self.context.metrics.buffered(0);
+        self.delivered_to(watermark);
         Ok(())
     }
 
@@ -327,6 +338,13 @@ impl<S: Sink> Driver<S> {
         self.context.checkpoints.advance(&self.context.name, &moved);
         self.context.ledger.settle(chunk.fates());
         self.context.metrics.sent(chunk.batch.events.len() as u64);
+    }
+
+    /// Everything that was written before the instant is settled.
+    fn delivered_to(&self, watermark_ms: Option<i64>) {
+        let Some(at_ms) = watermark_ms else { return };
+        self.context.metrics.delivered_to(at_ms);
+        self.context.archived.delivered_to(&self.context.name, at_ms);
     }
 
     /// Settles what was taken, and what was refused of it when that is in the dead-letter store.

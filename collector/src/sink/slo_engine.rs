@@ -11,6 +11,7 @@ use settings::Table;
 use slo::counts::{CountsReply, CountsRequest, DEFAULT_EDGES_US};
 
 use super::{Batching, SendError, Sink};
+use crate::archived::Archived;
 use crate::source::chunk::{Chunk, Positions};
 use crate::transform::sli::fold::fold;
 
@@ -62,6 +63,7 @@ pub struct SloEngineSink {
     service: Arc<dyn CountsService>,
     collector: String,
     epoch: String,
+    archived: Archived,
     edges_us: Vec<u64>,
     version: u32,
 }
@@ -97,10 +99,15 @@ impl fmt::Debug for Endpoint {
 }
 
 impl SloEngineSink {
-    /// Sends to `service` as this collector.
-    pub fn new(service: Arc<dyn CountsService>, collector: String, epoch: String) -> Self {
+    /// Sends to `service` as this collector, with how far its archive is.
+    pub fn new(
+        service: Arc<dyn CountsService>,
+        collector: String,
+        epoch: String,
+        archived: Archived,
+    ) -> Self {
         let edges_us = DEFAULT_EDGES_US.to_vec();
-        Self { service, collector, epoch, edges_us, version: 1 }
+        Self { service, collector, epoch, archived, edges_us, version: 1 }
     }
 }
 
@@ -115,6 +122,7 @@ impl Sink for SloEngineSink {
             collector: self.collector.clone(),
             epoch: self.epoch.clone(),
             watermark_ms,
+            archived_to_ms: self.archived.lowest_ms(),
             edges_us: self.edges_us.clone(),
             streams: folded.streams,
             rows: folded.rows,

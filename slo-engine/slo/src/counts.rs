@@ -175,6 +175,10 @@ pub struct CountsRequest {
     /// Everything that ended before this instant (ms since 1970) and that this collector could read is in this or an
     /// earlier request; absent while it is still catching up.
     pub watermark_ms: Option<i64>,
+    /// Everything that was written before this instant (ms since 1970) and that this collector could read is in its
+    /// archive; 0 while the archive has caught up with nothing since the collector started, absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived_to_ms: Option<i64>,
     /// The latency edges in microseconds that the rows' ladders were counted with.
     pub edges_us: Vec<u64>,
     /// Streams that were read, each with the range since the last request.

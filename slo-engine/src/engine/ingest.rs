@@ -23,8 +23,8 @@ pub(super) fn check(request: &CountsRequest) -> Result<(), String> {
     if request.edges_us.windows(2).any(|pair| pair[0] >= pair[1]) {
         return Err("`edges_us` must ascend strictly".to_owned());
     }
-    if request.watermark_ms.is_some_and(|ms| !is_instant(ms)) {
-        return Err("`watermark_ms` is no instant of the years -9999 to 9999".to_owned());
+    if request.watermark_ms.into_iter().chain(request.archived_to_ms).any(|ms| !is_instant(ms)) {
+        return Err("`watermark_ms` or `archived_to_ms` is no instant of the years -9999 to 9999".to_owned());
     }
     for report in &request.streams {
         check_report(report).map_err(|why| format!("stream {}: {why}", report.stream))?;
@@ -123,6 +123,7 @@ pub(super) async fn load(
         if let Some(watermark) = collector.watermark_ms {
             counts.read(&collector.collector, MinuteId::of_ms(watermark));
         }
+        counts.archived(&collector.collector, collector.archived_to_ms);
     }
     for row in &stored {
         counts.add(&row.row, &row.edges_us, specs, row.partial);
@@ -146,6 +147,7 @@ impl State {
         if let Some(watermark) = request.watermark_ms {
             self.counts.read(&request.collector, MinuteId::of_ms(watermark));
         }
+        self.counts.archived(&request.collector, ingested.archived_to_ms);
     }
 
     /// Whether the request teaches something that may change which service earlier rows belong to.

@@ -76,6 +76,7 @@ fn request(minute: i64, bad: u64) -> CountsRequest {
         collector: "node".to_owned(),
         epoch: "e".to_owned(),
         watermark_ms: Some(end_ms),
+        archived_to_ms: None,
         edges_us: DEFAULT_EDGES_US.to_vec(),
         streams: vec![StreamReport {
             stream: "s".to_owned(),
@@ -271,6 +272,7 @@ async fn numbers_beyond_any_log_are_refused() {
         break_it(|request| request.streams[0].range.end = u64::MAX),
         break_it(|request| request.streams[0].tally.lines = u64::MAX),
         break_it(|request| request.watermark_ms = Some(i64::MIN)),
+        break_it(|request| request.archived_to_ms = Some(i64::MAX)),
         break_it(|request| request.streams[0].newest_ms = Some(i64::MAX)),
     ];
     for (index, request) in broken.into_iter().enumerate() {

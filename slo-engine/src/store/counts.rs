@@ -57,16 +57,19 @@ pub struct Ingested {
     pub added: Vec<usize>,
     /// Some row replaced others or cut through them: sums in memory must be made anew.
     pub replaced: bool,
+    /// How far the collector's archive is, as it is known now (ms since 1970).
+    pub archived_to_ms: Option<i64>,
 }
 
 /// Writes what of `request` is news.
 pub async fn ingest(tx: &mut Transaction, request: &CountsRequest) -> Result<Ingested, StoreError> {
-    put_collector(tx, request).await?;
+    let archived_to_ms = archived_to(archived_to_ms(tx, &request.collector).await?, request);
+    put_collector(tx, request, archived_to_ms).await?;
     for report in &request.streams {
         put_stream(tx, &request.collector, report).await?;
         put_tally(tx, report).await?;
     }
-    let mut ingested = Ingested::default();
+    let mut ingested = Ingested { archived_to_ms, ..Ingested::default() };
     for (index, row) in request.rows.iter().enumerate() {
         match put_row(tx, row, request).await? {
             Put::Repeat => {}
@@ -169,16 +172,39 @@ pub async fn tally(tx: &mut Transaction) -> Result<Tally, StoreError> {
     Ok(sum)
 }
 
-async fn put_collector(tx: &mut Transaction, request: &CountsRequest) -> Result<(), StoreError> {
+/// How far a collector's archive is by what was known and what it says. One that has delivered nothing yet is where it was;
+/// if that is not known either, its archive lags from the first instant that it has read up to.
+fn archived_to(known: Option<i64>, request: &CountsRequest) -> Option<i64> {
+    match request.archived_to_ms? {
+        0 => known.or(request.watermark_ms),
+        said => known.max(Some(said)),
+    }
+}
+
+async fn archived_to_ms(tx: &mut Transaction, collector: &str) -> Result<Option<i64>, StoreError> {
+    let row = sqlx::query("SELECT archived_to_ms FROM collectors WHERE collector = $1")
+        .bind(collector.to_owned())
+        .fetch_optional(&mut **tx)
+        .await
+        .map_err(doing("read a collector"))?;
+    Ok(row.and_then(|row| row.get(0)))
+}
+
+async fn put_collector(
+    tx: &mut Transaction,
+    request: &CountsRequest,
+    archived_to_ms: Option<i64>,
+) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO collectors (collector, epoch, watermark_ms) VALUES ($1, $2, $3) \
-         ON CONFLICT (collector) DO UPDATE SET epoch = excluded.epoch, \
+        "INSERT INTO collectors (collector, epoch, watermark_ms, archived_to_ms) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (collector) DO UPDATE SET epoch = excluded.epoch, archived_to_ms = excluded.archived_to_ms, \
          watermark_ms = CASE WHEN excluded.watermark_ms IS NULL OR excluded.watermark_ms < watermark_ms \
          THEN watermark_ms ELSE excluded.watermark_ms END",
     )
     .bind(request.collector.clone())
     .bind(request.epoch.clone())
     .bind(request.watermark_ms)
+    .bind(archived_to_ms)
     .execute(&mut **tx)
     .await
     .map_err(doing("write a collector"))?;

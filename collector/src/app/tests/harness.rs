@@ -38,6 +38,7 @@ struct Ranges {
     ended: BTreeSet<String>,
     broken: BTreeMap<String, String>,
     watermark_ms: Option<i64>,
+    archived_to_ms: Option<i64>,
     /// Requests until the engine fails: it fails before the commit, or after it and loses its answer.
     fail: Option<(u32, bool)>,
     silent: bool,
@@ -220,6 +221,10 @@ impl Engine {
         self.0.lock().unwrap().watermark_ms
     }
 
+    pub(super) fn archived_to_ms(&self) -> Option<i64> {
+        self.0.lock().unwrap().archived_to_ms
+    }
+
     pub(super) fn streams(&self) -> usize {
         self.0.lock().unwrap().streams.len()
     }
@@ -255,6 +260,7 @@ impl Engine {
 impl Ranges {
     fn take(&mut self, request: CountsRequest) -> CountsReply {
         self.watermark_ms = request.watermark_ms.max(self.watermark_ms);
+        self.archived_to_ms = request.archived_to_ms;
         for row in request.rows {
             let rows = self.rows.entry(row.key.clone()).or_default();
             let ranges: Vec<ByteRange> = rows.iter().map(|row| row.range).collect();

@@ -239,3 +239,56 @@ async fn silence_pages_once_and_is_over_with_a_request_not_with_a_lost_collector
     engine.tick(at(end + 42, 0)).await.unwrap();
     assert_eq!(alerts(&engine).await, (vec![], 2));
 }
+
+/// The watermark, and up to which minute the archive is complete; 0 where it has delivered nothing since the start.
+fn archives(watermark: i64, to: i64) -> CountsRequest {
+    let archived_to_ms = Some(if to == 0 { 0 } else { (START + to) * 60_000 });
+    CountsRequest { archived_to_ms, ..heartbeat("a", watermark) }
+}
+
+#[tokio::test]
+async fn an_archive_that_is_an_hour_behind_pages_until_it_has_caught_up_over_restarts_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = wall(dir.path()).await;
+    engine.ingest(heard("a", 0, 0, Some(1))).await.unwrap();
+    for (minute, to) in [(2, 2), (61, 0)] {
+        engine.ingest(archives(minute, to)).await.unwrap();
+        engine.tick(at(minute, 0)).await.unwrap();
+    }
+    assert_eq!(alerts(&engine).await.1, 0);
+    engine.ingest(archives(62, 0)).await.unwrap();
+    engine.tick(at(62, 0)).await.unwrap();
+    assert_eq!(alerts(&engine).await, (vec!["pipeline archive".to_owned()], 1));
+    // A collector that is lost says nothing of its archive.
+    let again = wall(dir.path()).await;
+    again.tick(at(63, 0)).await.unwrap();
+    again.tick(at(75, 0)).await.unwrap();
+    let (mut open, count) = alerts(&again).await;
+    open.sort();
+    assert_eq!((open, count), (vec!["pipeline archive".to_owned(), "pipeline measurement".to_owned()], 2));
+    again.ingest(archives(76, 30)).await.unwrap();
+    again.tick(at(76, 0)).await.unwrap();
+    assert_eq!(alerts(&again).await, (vec![], 2));
+}
+
+#[tokio::test]
+async fn a_new_collector_whose_archive_never_worked_pages_after_an_hour_and_one_without_never() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = wall(dir.path()).await;
+    engine.ingest(heard("b", 0, 0, Some(1))).await.unwrap();
+    engine.ingest(CountsRequest { watermark_ms: None, ..archives(1, 0) }).await.unwrap();
+    for minute in [10, 69] {
+        engine.ingest(archives(minute, 0)).await.unwrap();
+        engine.ingest(heartbeat("b", minute)).await.unwrap();
+        engine.tick(at(minute, 0)).await.unwrap();
+        assert_eq!(alerts(&engine).await.1, 0);
+    }
+    engine.ingest(archives(70, 0)).await.unwrap();
+    engine.ingest(heartbeat("b", 70)).await.unwrap();
+    engine.tick(at(70, 0)).await.unwrap();
+    assert_eq!(alerts(&engine).await, (vec!["pipeline archive".to_owned()], 1));
+    // Its configuration has no archive any more.
+    engine.ingest(heartbeat("a", 71)).await.unwrap();
+    engine.tick(at(71, 0)).await.unwrap();
+    assert_eq!(alerts(&engine).await, (vec![], 1));
+}

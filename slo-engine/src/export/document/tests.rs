@@ -76,8 +76,12 @@ fn streams_tallies_and_collectors_come_back_as_they_were_stored() {
         range: ByteRange { start: 3, end: 70 },
         tally: Tally { lines: 7, requests: 5, ..Tally::default() },
     };
-    let collector =
-        StoredCollector { collector: "node".to_owned(), epoch: "e".to_owned(), watermark_ms: Some(60_000) };
+    let collector = StoredCollector {
+        collector: "node".to_owned(),
+        epoch: "e".to_owned(),
+        watermark_ms: Some(60_000),
+        archived_to_ms: None,
+    };
     for document in [
         CountDocument::Stream(stream),
         CountDocument::Tally(TallyDocument::new("s", tally)),
@@ -125,8 +129,12 @@ fn a_row_that_grew_is_the_same_document_and_another_row_never_is() {
 
 #[test]
 fn what_goes_on_being_true_is_another_document_on_another_day() {
-    let collector =
-        StoredCollector { collector: "node".to_owned(), epoch: "e".to_owned(), watermark_ms: None };
+    let collector = StoredCollector {
+        collector: "node".to_owned(),
+        epoch: "e".to_owned(),
+        watermark_ms: None,
+        archived_to_ms: None,
+    };
     let write = |at: &str| {
         CountDocument::Collector(collector.clone()).write(&Environment::default(), at.parse().unwrap())
     };

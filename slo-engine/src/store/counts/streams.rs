@@ -47,18 +47,25 @@ pub struct StoredCollector {
     /// Everything that ended before this instant and could be read is in the store (ms since 1970).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watermark_ms: Option<i64>,
+    /// Everything that was written before this instant and could be read is in its archive (ms since 1970); nothing where
+    /// it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived_to_ms: Option<i64>,
 }
 
 /// Every collector.
 pub async fn all_collectors(tx: &mut Transaction) -> Result<Vec<StoredCollector>, StoreError> {
-    let rows = sqlx::query("SELECT collector, epoch, watermark_ms FROM collectors ORDER BY collector")
-        .fetch_all(&mut **tx)
-        .await
-        .map_err(doing("read collectors"))?;
+    let rows = sqlx::query(
+        "SELECT collector, epoch, watermark_ms, archived_to_ms FROM collectors ORDER BY collector",
+    )
+    .fetch_all(&mut **tx)
+    .await
+    .map_err(doing("read collectors"))?;
     let stored = |row: &SqliteRow| StoredCollector {
         collector: row.get(0),
         epoch: row.get(1),
         watermark_ms: row.get(2),
+        archived_to_ms: row.get(3),
     };
     Ok(rows.iter().map(stored).collect())
 }
