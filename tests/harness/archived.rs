@@ -1,4 +1,4 @@
-//! What a data directory's archive holds, read back by whoever only has the archive.
+//! What an archive holds, read back by whoever only has the archive.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,14 +19,22 @@ impl Archived {
     /// Reads the archive of a data directory.
     ///
     /// # Errors
-    /// It cannot be read, is damaged or incomplete, misses bytes of a stream, or holds some twice.
+    /// As [`Archived::in_store`].
     pub async fn of(data_dir: &Path) -> anyhow::Result<Self> {
         let store = Store::Directory(DirectoryStore::open(&data_dir.join("archive"))?);
-        let report = verify(&store).await?;
+        Self::in_store(&store).await
+    }
+
+    /// Reads an archive.
+    ///
+    /// # Errors
+    /// It cannot be read, is damaged or incomplete, misses bytes of a stream, or holds some twice.
+    pub async fn in_store(store: &Store) -> anyhow::Result<Self> {
+        let report = verify(store).await?;
         ensure!(report.is_sound() && report.overlaps == 0, "the archive is not whole: {report:?}");
         ensure!(report.incomplete.is_empty(), "deliveries were not completed: {:?}", report.incomplete);
         let mut archived = Self::default();
-        let mut reader = Reader::open(&store).await?;
+        let mut reader = Reader::open(store).await?;
         while let Some(part) = reader.next().await? {
             for record in part.records {
                 let repeated =
@@ -35,7 +43,7 @@ impl Archived {
             }
         }
         let directory = tempfile::tempdir()?;
-        for (stream, path) in restore(&store, &directory.path().join("restored")).await?.files {
+        for (stream, path) in restore(store, &directory.path().join("restored")).await?.files {
             archived.streams.insert(stream, std::fs::read(path)?);
         }
         Ok(archived)
