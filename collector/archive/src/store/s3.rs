@@ -21,7 +21,7 @@ use base64::prelude::BASE64_STANDARD;
 
 use super::{Put, StoreError};
 use crate::key::{check_key, sha256_hex};
-use answer::{Answer, Meaning, meaning};
+use answer::{Answer, Meaning, meaning, no_answer};
 pub use config::S3Config;
 
 /// Objects in one bucket under one prefix. Clones share their connections.
@@ -154,9 +154,7 @@ impl S3Store {
     }
 
     fn meaning<E: ProvideErrorMetadata + Error + 'static>(&self, error: &SdkError<E>) -> Meaning {
-        let Some(raw) = error.raw_response() else {
-            return Meaning::Failed { cause: format!("no answer: {}", root(error)), after: None };
-        };
+        let Some(raw) = error.raw_response() else { return no_answer(&root(error)) };
         meaning(&Answer {
             status: raw.status().as_u16(),
             code: error.code().unwrap_or_default(),

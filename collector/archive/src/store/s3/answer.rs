@@ -44,6 +44,15 @@ pub(super) fn meaning(answer: &Answer<'_>) -> Meaning {
     }
 }
 
+/// Nothing came back; `why` is what the connection says.
+pub(super) fn no_answer(why: &str) -> Meaning {
+    let next_step = match why.contains("UnknownIssuer") {
+        true => "; name the CA that signed the server's certificate in `tls.ca_file`",
+        false => "",
+    };
+    Meaning::Failed { cause: format!("no answer: {why}{next_step}"), after: None }
+}
+
 fn said(answer: &Answer<'_>) -> String {
     let Answer { status, code, message, .. } = answer;
     match (code.is_empty(), message.is_empty()) {
@@ -125,6 +134,17 @@ mod tests {
             400,
             "BadDigest",
             "answered 400 BadDigest: the bytes were damaged on the way, nothing was kept",
+        );
+    }
+
+    #[test]
+    fn a_certificate_that_nobody_known_signed_has_a_next_step() {
+        let Meaning::Failed { cause, .. } = no_answer("invalid peer certificate: UnknownIssuer") else {
+            panic!()
+        };
+        assert!(
+            cause.ends_with("; name the CA that signed the server's certificate in `tls.ca_file`"),
+            "{cause}"
         );
     }
 
