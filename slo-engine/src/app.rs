@@ -12,12 +12,14 @@ use prometheus::Registry;
 use telemetry::{Readiness, Stop, Stopper};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 
 use crate::api::{self, Api};
 
 use crate::config::Config;
 use crate::engine::{Clock, Engine, Parts};
 use crate::failure::Failure;
+use crate::kibana::Updater;
 use crate::metrics::Metrics;
 use crate::reports::keeper::Keeper;
 use crate::store::Store;
@@ -30,6 +32,9 @@ const SEAL_AGAIN: Duration = Duration::from_secs(600);
 
 /// The longest wait for the schedule: the wall clock may be set meanwhile.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
+/// How often services are looked for that have no dashboard, and a Kibana that failed is tried again.
+const LOOK_FOR_SERVICES: Duration = Duration::from_secs(60);
 
 /// A running engine.
 #[derive(Debug)]
@@ -50,11 +55,15 @@ impl App {
         let listen = config.listen;
         let token = config.token.clone();
         let reports = config.reports.clone();
+        let updater = Updater::new(&config)?;
         let mut app = Self::open(config, Clock::Wall, &registry).await?;
         app.listen(listen, token, registry).await?;
         app.run_dispatcher();
         app.run_clock();
         app.run_keeper(Keeper::open(reports, app.engine.clone())?);
+        if let Some(updater) = updater {
+            app.run_updater(updater);
+        }
         Ok(app)
     }
 
@@ -145,6 +154,25 @@ impl App {
                     () = stop.wait() => return,
                     () = tokio::time::sleep(wait) => {}
                 }
+            }
+        }));
+    }
+
+    /// Brings dashboards to Kibana beside everything else: no page waits for it.
+    fn run_updater(&mut self, mut updater: Updater) {
+        let (engine, stop) = (self.engine.clone(), self.stop.clone());
+        self.tasks.push(tokio::spawn(async move {
+            let mut interval = tokio::time::interval(LOOK_FOR_SERVICES);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let update = async {
+                loop {
+                    interval.tick().await;
+                    updater.update(&engine).await;
+                }
+            };
+            tokio::select! {
+                () = stop.wait() => {}
+                () = update => {}
             }
         }));
     }

@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::failure::Failure;
+use crate::kibana::DashboardsCommand;
 use crate::reports::ReportArgs;
 use crate::up::UpArgs;
-use crate::{app, reports, up};
+use crate::{app, kibana, reports, up};
 
 /// Exit code of a configuration that was refused (`EX_CONFIG` of sysexits.h).
 pub const EXIT_CONFIG: u8 = 78;
@@ -33,6 +34,9 @@ enum Command {
     },
     /// Writes the report of a calendar month.
     Report(ReportArgs),
+    /// Renders Kibana dashboards, or brings them into Kibana.
+    #[command(subcommand)]
+    Dashboards(DashboardsCommand),
 }
 
 /// Parses the arguments, runs the command, and says on stderr what went wrong.
@@ -41,6 +45,7 @@ pub async fn main() -> ExitCode {
         Command::Up(args) => up::main(args).await,
         Command::Serve { config } => app::main(&config).await,
         Command::Report(args) => reports::main(&args).await,
+        Command::Dashboards(command) => kibana::main(&command).await,
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

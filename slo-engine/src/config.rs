@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use alerts::{ChannelName, ConfigError, NotifierConfig, Notifiers, Policies, PoliciesConfig};
+use search::Environment;
 use serde::de::DeserializeOwned;
 use settings::{Node, Problem, Problems, Syntax, Table, Value};
 use slo::counts::DEFAULT_EDGES_US;
@@ -27,8 +28,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where the state lies.
     pub data_dir: PathBuf,
-    /// Where the services run, as in `production`: part of the names of indices and files.
-    pub environment: String,
+    /// Where the services run: part of the names of indices, dashboards and files.
+    pub environment: Environment,
     /// Bearer token that writers must show.
     pub token: Option<Arc<str>>,
     /// Which SLOs services have.
@@ -41,6 +42,8 @@ pub struct Config {
     pub policies: Policies,
     /// How months are sealed.
     pub reports: ReportsConfig,
+    /// The Kibana that gets dashboards.
+    pub dashboards: Option<dashboards::Config>,
 }
 
 /// How months are sealed.
@@ -92,8 +95,9 @@ impl Config {
             counts.finish();
             token
         });
-        let environment = environment(&mut table);
-        let reports = reports(&mut table, &data_dir, &environment);
+        let environment = Environment::prove(&mut table);
+        let reports = reports(&mut table, &data_dir, environment.as_str());
+        let dashboards = table.table("dashboards").map(dashboards::Config::prove);
         let services = services(&mut table);
         let specs = specs(&mut table, env);
         let notifiers = notifiers(&mut table);
@@ -110,6 +114,7 @@ impl Config {
             notifiers: notifiers?,
             policies: policies?,
             reports: reports?,
+            dashboards,
         })
     }
 }
@@ -124,19 +129,6 @@ fn address(table: &mut Table<'_>) -> Option<SocketAddr> {
         );
     }
     parsed.ok()
-}
-
-/// What may stand in the name of an index and in a key of the archive.
-fn environment(table: &mut Table<'_>) -> String {
-    let environment = table.string_or("environment", "production");
-    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if environment.is_empty() || environment.starts_with('-') || !environment.bytes().all(allowed) {
-        table.problem(
-            "environment",
-            format!("{environment:?} cannot name an environment; use a-z, 0-9 and -, like production"),
-        );
-    }
-    environment
 }
 
 fn reports(table: &mut Table<'_>, data_dir: &Path, environment: &str) -> Option<ReportsConfig> {

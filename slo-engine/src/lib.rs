@@ -12,6 +12,7 @@ pub mod export;
 mod failure;
 pub mod figures;
 mod format;
+pub mod kibana;
 pub mod metrics;
 pub mod overview;
 pub mod page;

@@ -6,6 +6,7 @@ mod audit;
 mod bad_input;
 mod contract;
 mod counts;
+mod dashboards;
 mod kill;
 mod production;
 mod serve;

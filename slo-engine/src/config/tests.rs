@@ -7,7 +7,8 @@ use super::Config;
 const README: &str = include_str!("../../README.md");
 
 fn env(name: &str) -> Option<String> {
-    matches!(name, "HEADROOM_COUNTS_TOKEN" | "PAGER_TOKEN" | "PATH").then(|| "secret".to_owned())
+    matches!(name, "HEADROOM_COUNTS_TOKEN" | "PAGER_TOKEN" | "KIBANA_API_KEY" | "PATH")
+        .then(|| "secret".to_owned())
 }
 
 fn documented() -> &'static str {
@@ -26,6 +27,7 @@ fn the_documented_example_is_a_configuration() {
     assert_eq!(config.listen.to_string(), "0.0.0.0:8080");
     assert_eq!(config.token.as_deref(), Some("secret"));
     assert_eq!(config.notifiers.channels().len(), 4);
+    assert_eq!(config.dashboards.as_ref().unwrap().url, "https://kibana.example.net:5601");
     assert!(config.services.contains(&("social".to_owned(), "feed-generator".to_owned())));
 }
 
@@ -43,8 +45,8 @@ fn every_mistake_is_told_at_once_with_its_line() {
         &[
             "engine.yaml:1: listen: \"nowhere\" is not an address; write an address and a port, like 0.0.0.0:8080",
             "engine.yaml:3: services: \"web\" is not namespace/name",
-            "engine.yaml:4: colour: unknown key; allowed here: listen, data_dir, counts, environment, reports, services, slos, notifiers, escalation",
-            "engine.yaml:5: environment: \"EU 1\" cannot name an environment; use a-z, 0-9 and -, like production",
+            "engine.yaml:4: colour: unknown key; allowed here: listen, data_dir, counts, environment, reports, dashboards, services, slos, notifiers, escalation",
+            "engine.yaml:5: environment: \"EU 1\" cannot name an environment: use at most 64 lower-case letters, digits, '-' and '_', begin with a letter or digit",
             "engine.yaml:7: reports.schedule: \"0 6 31 2 *\" never comes, like the 30th of February",
         ],
     );

@@ -1,0 +1,201 @@
+//! Kibana dashboards of the services that the engine knows: rendered to files, brought into Kibana, kept up with them.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use dashboards::{Export, Kibana, SavedObject, ServiceDashboard, Workload};
+use prometheus::Registry;
+
+use crate::app::App;
+use crate::config::Config;
+use crate::discovery::Service;
+use crate::engine::{Clock, Engine, EngineError};
+use crate::failure::Failure;
+use crate::figures::{Figures, SLIS};
+use crate::up;
+
+/// Name of the file that holds everything.
+const ALL: &str = "headroom.ndjson";
+
+/// What to do with dashboards.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum DashboardsCommand {
+    /// Writes them as NDJSON: one file for each, and one with everything.
+    Render {
+        /// Configuration of the engine whose services they are of.
+        #[arg(long, conflicts_with = "data_dir")]
+        config: Option<PathBuf>,
+        /// Data directory of `up`, where no configuration is given; `./.headroom/recorded` for the recorded logs.
+        #[arg(long, default_value = "./.headroom")]
+        data_dir: PathBuf,
+        /// Folder to write to.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Brings them into the Kibana of the configuration; what it brought before is replaced.
+    Apply {
+        /// Configuration of the engine whose services they are of.
+        #[arg(long)]
+        config: PathBuf,
+    },
+}
+
+/// `slo-engine dashboards`.
+pub(crate) async fn main(command: &DashboardsCommand) -> Result<(), Failure> {
+    let env = |name: &str| std::env::var(name).ok();
+    let loaded = |path: &Path| Config::load(path, &env);
+    // In the time of the events everything was read; by the wall clock the watermarks tell what was.
+    let (config, clock) = match command {
+        DashboardsCommand::Render { config: None, data_dir, .. } => {
+            (up::engine_config(data_dir, up::ANY_PORT), Clock::Event)
+        }
+        DashboardsCommand::Render { config: Some(path), .. } => (loaded(path), Clock::Wall),
+        DashboardsCommand::Apply { config } => (loaded(config), Clock::Wall),
+    };
+    let config = config.map_err(|problems| Failure::Config(problems.to_string()))?;
+    let state = config.data_dir.join("engine.db");
+    if !state.exists() {
+        let error = anyhow::anyhow!("there is no state at {}: run `up` or `serve` first", state.display());
+        return Err(error.into());
+    }
+    let target = Target::of(&config);
+    let kibana = config.dashboards.as_ref().map(Kibana::new).transpose().map_err(anyhow::Error::from)?;
+    let app = App::open(config, clock, &Registry::new()).await?;
+    let services = target.services(&app.engine).await?;
+    app.stop().await;
+    let objects = target.render(&services);
+    match (command, kibana) {
+        (DashboardsCommand::Render { out, .. }, _) => write(&objects, out)?,
+        (DashboardsCommand::Apply { .. }, Some(kibana)) => {
+            let count = kibana.import(&objects).await.map_err(anyhow::Error::from)?;
+            println!(
+                "{count} objects are in Kibana: the overview and the dashboards of {} services",
+                services.len()
+            );
+        }
+        (DashboardsCommand::Apply { config }, None) => {
+            let error =
+                anyhow::anyhow!("{} says no `dashboards.url`: set it to where Kibana is", config.display());
+            return Err(error.into());
+        }
+    }
+    Ok(())
+}
+
+/// Writes an export for each dashboard, and one of everything.
+fn write(objects: &[SavedObject], out: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
+    let whole = Export { name: ALL.trim_end_matches(".ndjson").to_owned(), objects: objects.to_vec() };
+    for export in Export::each(objects).iter().chain([&whole]) {
+        let path = out.join(format!("{}.ndjson", export.name));
+        std::fs::write(&path, export.ndjson()).with_context(|| format!("cannot write {}", path.display()))?;
+        println!("{}", path.display());
+    }
+    Ok(())
+}
+
+/// Which dashboards are wanted.
+#[derive(Debug)]
+struct Target {
+    environment: String,
+    config: Option<dashboards::Config>,
+}
+
+impl Target {
+    fn of(config: &Config) -> Self {
+        Self { environment: config.environment.to_string(), config: config.dashboards.clone() }
+    }
+
+    async fn services(&self, engine: &Engine) -> Result<Vec<ServiceDashboard>, EngineError> {
+        engine.with_figures(|figures| services(figures, self.config.as_ref())).await
+    }
+
+    fn render(&self, services: &[ServiceDashboard]) -> Vec<SavedObject> {
+        let space = self.config.as_ref().map_or("default", |config| &config.space);
+        dashboards::render(services, &self.environment, space)
+    }
+}
+
+fn services(figures: &Figures<'_>, config: Option<&dashboards::Config>) -> Vec<ServiceDashboard> {
+    let dashboard = |service: &Service| {
+        let workload = match service {
+            Service::Named { namespace, name } => {
+                Some(Workload { namespace: namespace.clone(), name: name.clone() })
+            }
+            Service::Ambiguous(_) | Service::Unattributed => None,
+        };
+        ServiceDashboard {
+            service: service.to_string(),
+            runbook_url: config
+                .zip(workload.as_ref())
+                .and_then(|(config, workload)| config.runbook(workload)),
+            workload,
+            slos: SLIS.map(|sli| figures.specs.spec(service, sli)).to_vec(),
+        }
+    };
+    figures.counts.services().map(|(service, ..)| dashboard(service)).collect()
+}
+
+/// Keeps Kibana's dashboards up with the services. It takes none away: someone may still look at a service that went.
+#[derive(Debug)]
+pub(crate) struct Updater {
+    target: Target,
+    kibana: Kibana,
+    /// Hash of what was brought, by id.
+    brought: BTreeMap<String, u64>,
+    /// What went wrong the last time.
+    failed: Option<String>,
+}
+
+impl Updater {
+    /// Nothing where no Kibana is configured.
+    pub(crate) fn new(config: &Config) -> anyhow::Result<Option<Self>> {
+        let Some(kibana) = &config.dashboards else { return Ok(None) };
+        let (target, kibana) = (Target::of(config), Kibana::new(kibana)?);
+        Ok(Some(Self { target, kibana, brought: BTreeMap::new(), failed: None }))
+    }
+
+    /// Brings what is new; a failure is told once, and everything is brought the next time.
+    pub(crate) async fn update(&mut self, engine: &Engine) {
+        match self.bring(engine).await {
+            Ok(0) => {}
+            Ok(objects) => {
+                self.failed = None;
+                tracing::info!(objects, "brought dashboards into Kibana");
+            }
+            Err(error) => {
+                self.brought.clear();
+                let error = format!("{error:#}");
+                if self.failed.as_ref() != Some(&error) {
+                    tracing::warn!(
+                        error,
+                        "cannot bring dashboards into Kibana; it is tried again every minute"
+                    );
+                }
+                self.failed = Some(error);
+            }
+        }
+    }
+
+    async fn bring(&mut self, engine: &Engine) -> anyhow::Result<usize> {
+        let mut objects = self.target.render(&self.target.services(engine).await?);
+        objects.retain(|object| self.brought.get(&object.id) != Some(&hash(object)));
+        if objects.is_empty() {
+            return Ok(0);
+        }
+        let count = self.kibana.import(&objects).await?;
+        self.brought.extend(objects.iter().map(|object| (object.id.clone(), hash(object))));
+        Ok(count)
+    }
+}
+
+fn hash(object: &SavedObject) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    object.line().hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests;
