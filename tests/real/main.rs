@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod alertmanager;
+mod dashboards;
 mod s3;
 mod servers;
