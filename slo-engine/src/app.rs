@@ -9,15 +9,16 @@ use std::time::Duration;
 use alerts::{Dispatcher, Notifiers};
 use anyhow::Context;
 use prometheus::Registry;
+use search::Environment;
 use telemetry::{Readiness, Stop, Stopper};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use crate::api::{self, Api};
-
-use crate::config::Config;
+use crate::config::{Config, Elasticsearch};
 use crate::engine::{Clock, Engine, Parts};
+use crate::export::exporter::{Exporter, Pace};
 use crate::failure::Failure;
 use crate::kibana::Updater;
 use crate::metrics::Metrics;
@@ -56,6 +57,7 @@ impl App {
         let token = config.token.clone();
         let reports = config.reports.clone();
         let updater = Updater::new(&config)?;
+        let (environment, elasticsearch) = (config.environment.clone(), config.elasticsearch.clone());
         let mut app = Self::open(config, Clock::Wall, &registry).await?;
         app.listen(listen, token, registry).await?;
         app.run_dispatcher();
@@ -63,6 +65,9 @@ impl App {
         app.run_keeper(Keeper::open(reports, app.engine.clone())?);
         if let Some(updater) = updater {
             app.run_updater(updater);
+        }
+        if let Some(elasticsearch) = elasticsearch {
+            app.run_exporter(environment, &elasticsearch)?;
         }
         Ok(app)
     }
@@ -81,6 +86,7 @@ impl App {
             policies: config.policies,
             clock,
             metrics: Metrics::new(registry)?,
+            exports: config.elasticsearch.is_some(),
         };
         let engine = Arc::new(Engine::open(parts).await?);
         let notifiers: Arc<Notifiers> = Arc::new(config.notifiers);
@@ -175,6 +181,13 @@ impl App {
                 () = update => {}
             }
         }));
+    }
+
+    fn run_exporter(&mut self, environment: Environment, config: &Elasticsearch) -> anyhow::Result<()> {
+        let (engine, stop) = (self.engine.clone(), self.stop.clone());
+        let exporter = Exporter::new(engine, environment, config, Pace::default(), stop)?;
+        self.tasks.push(tokio::spawn(exporter.run()));
+        Ok(())
     }
 
     fn run_clock(&mut self) {

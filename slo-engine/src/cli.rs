@@ -5,11 +5,12 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::bootstrap::BootstrapArgs;
 use crate::failure::Failure;
 use crate::kibana::DashboardsCommand;
 use crate::reports::ReportArgs;
 use crate::up::UpArgs;
-use crate::{app, kibana, reports, up};
+use crate::{app, bootstrap, kibana, reports, up};
 
 /// Exit code of a configuration that was refused (`EX_CONFIG` of sysexits.h).
 pub const EXIT_CONFIG: u8 = 78;
@@ -32,6 +33,8 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// Installs the index templates in Elasticsearch or OpenSearch, and shows what differed.
+    Bootstrap(BootstrapArgs),
     /// Writes the report of a calendar month.
     Report(ReportArgs),
     /// Renders Kibana dashboards, or brings them into Kibana.
@@ -44,6 +47,7 @@ pub async fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Up(args) => up::main(args).await,
         Command::Serve { config } => app::main(&config).await,
+        Command::Bootstrap(args) => bootstrap::main(args).await,
         Command::Report(args) => reports::main(&args).await,
         Command::Dashboards(command) => kibana::main(&command).await,
     };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use alerts::{ChannelName, ConfigError, NotifierConfig, Notifiers, Policies, PoliciesConfig};
-use search::Environment;
+use search::{ClientConfig, Environment};
 use serde::de::DeserializeOwned;
 use settings::{Node, Problem, Problems, Syntax, Table, Value};
 use slo::counts::DEFAULT_EDGES_US;
@@ -17,6 +17,12 @@ use crate::specs::Specs;
 
 /// The fourth of each month: more than 72 h after the end of the one before, in every zone.
 const REPORTS_SCHEDULE: &str = "0 6 4 * *";
+
+/// Days that indices are kept by default.
+const RETENTION_DAYS: u32 = 30;
+
+/// Ten years: more is a slip of the finger.
+const LONGEST_RETENTION_DAYS: u32 = 3660;
 
 /// Looks up an environment variable.
 type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -44,6 +50,8 @@ pub struct Config {
     pub reports: ReportsConfig,
     /// The Kibana that gets dashboards.
     pub dashboards: Option<dashboards::Config>,
+    /// Where results and counts are written.
+    pub elasticsearch: Option<Elasticsearch>,
 }
 
 /// How months are sealed.
@@ -55,6 +63,15 @@ pub struct ReportsConfig {
     pub schedule: Schedule,
     /// Where the files are put.
     pub directory: PathBuf,
+}
+
+/// Elasticsearch or OpenSearch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elasticsearch {
+    /// How it is reached.
+    pub client: ClientConfig,
+    /// Whole days in UTC that indices are kept beside the current one.
+    pub retention_days: u32,
 }
 
 impl Config {
@@ -103,6 +120,7 @@ impl Config {
         let notifiers = notifiers(&mut table);
         let policies = notifiers.as_ref().and_then(|notifiers| policies(&mut table, notifiers));
         table.node("escalation");
+        let elasticsearch = table.table("elasticsearch").map(elasticsearch);
         table.finish();
         Some(Self {
             listen: listen?,
@@ -115,6 +133,7 @@ impl Config {
             policies: policies?,
             reports: reports?,
             dashboards,
+            elasticsearch,
         })
     }
 }
@@ -150,6 +169,17 @@ fn reports(table: &mut Table<'_>, data_dir: &Path, environment: &str) -> Option<
     }
     reports.finish();
     Some(config)
+}
+
+fn elasticsearch(mut table: Table<'_>) -> Elasticsearch {
+    let client = ClientConfig::prove(&mut table);
+    let days = table.u64_or("retention_days", RETENTION_DAYS.into());
+    let retention_days = u32::try_from(days).ok().filter(|days| (1..=LONGEST_RETENTION_DAYS).contains(days));
+    if retention_days.is_none() {
+        table.problem("retention_days", format!("must be 1 to {LONGEST_RETENTION_DAYS} days"));
+    }
+    table.finish();
+    Elasticsearch { client, retention_days: retention_days.unwrap_or(RETENTION_DAYS) }
 }
 
 fn services(table: &mut Table<'_>) -> BTreeSet<(String, String)> {

@@ -16,8 +16,11 @@ use crate::metrics::Metrics;
 use crate::overview::{AlertView, Detail, IncidentView, NoticeView, Overview};
 use crate::page::PageModel;
 use crate::specs::Specs;
-use crate::store::{self, Store, StoreError, Transaction, alerts as store_alerts, counts as store_counts};
+use crate::store::{
+    self, Store, StoreError, Transaction, alerts as store_alerts, counts as store_counts, exports,
+};
 
+pub mod export;
 mod ingest;
 mod ledger;
 #[cfg(test)]
@@ -53,6 +56,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Its metrics.
     pub metrics: Metrics,
+    /// Whether what changes is marked for Elasticsearch.
+    pub exports: bool,
 }
 
 /// The engine.
@@ -63,6 +68,7 @@ pub struct Engine {
     services: BTreeSet<(String, String)>,
     clock: Clock,
     metrics: Metrics,
+    exports: bool,
     state: Mutex<State>,
     /// Notified after each commit that may have put something into the outbox.
     pub wake: Arc<Notify>,
@@ -100,13 +106,16 @@ pub enum EngineError {
 impl Engine {
     /// Starts from what the store holds.
     pub async fn open(parts: Parts) -> Result<Self, EngineError> {
-        let Parts { store, specs, services, policies, clock, metrics } = parts;
+        let Parts { store, specs, services, policies, clock, metrics, exports } = parts;
         let mut tx = store.begin().await?;
         let judged_to =
             store::meta(&mut tx, "judged_to").await?.and_then(|text| text.parse().ok()).map(MinuteId);
         let episodes = store_alerts::episodes(&mut tx).await?;
         let incidents = store_alerts::incidents(&mut tx).await?;
-        drop(tx);
+        if !exports {
+            exports::forget(&mut tx).await?;
+        }
+        store::commit(tx).await?;
         let state = State {
             counts: Counts::default(),
             stale: true,
@@ -117,7 +126,8 @@ impl Engine {
             commands: Vec::new(),
         };
         let wake = Arc::new(Notify::new());
-        Ok(Self { store, specs, services, clock, metrics, state: Mutex::new(state), wake })
+        let state = Mutex::new(state);
+        Ok(Self { store, specs, services, clock, metrics, exports, state, wake })
     }
 
     /// Takes rows; when it returns, they are committed.
@@ -127,7 +137,11 @@ impl Engine {
         let mut tx = self.store.begin().await?;
         let read_before = store_counts::watermark(&mut tx, &request.collector).await?;
         let ingested = store_counts::ingest(&mut tx, &request).await?;
-        ledger::amend(&mut tx, ingest::touched(&request, &ingested, read_before)).await?;
+        let touched = ingest::touched(&request, &ingested, read_before);
+        if self.exports {
+            exports::mark(&mut tx, export::marks(&request, &ingested, &touched)).await?;
+        }
+        ledger::amend(&mut tx, touched).await?;
         let mut positions = BTreeMap::new();
         for StreamReport { stream, .. } in &request.streams {
             if let Some(position) = store_counts::position(&mut tx, stream).await? {

@@ -2,3 +2,9 @@
 //! results that dashboards show.
 
 pub mod document;
+#[cfg(test)]
+pub(crate) mod double;
+pub mod exporter;
+pub mod results;
+pub mod retention;
+pub mod spans;

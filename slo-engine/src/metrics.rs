@@ -13,6 +13,10 @@ use crate::reports::keeper::Kept;
 const SEALED: &str = "seal";
 const RESTATED: &str = "restatement";
 
+mod export;
+
+pub use export::ExportMetrics;
+
 /// Handles of the metrics.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -26,6 +30,8 @@ pub struct Metrics {
     firing: GaugeVec,
     months_sealed: IntCounterVec,
     sealed_to: IntGauge,
+    /// Those of what is written to Elasticsearch.
+    pub(crate) export: ExportMetrics,
 }
 
 impl Metrics {
@@ -76,6 +82,7 @@ impl Metrics {
                 "headroom_sealed_to_timestamp_seconds",
                 "End of the newest month that this process sealed; 0 before it has sealed one.",
             )?,
+            export: ExportMetrics::new(registry)?,
         };
         for kind in [SEALED, RESTATED] {
             metrics.months_sealed.with_label_values(&[kind]);

@@ -8,15 +8,17 @@ use sqlx::{Executor, Row, Sqlite, SqlitePool};
 
 pub mod alerts;
 pub mod counts;
+pub mod exports;
 pub mod ledger;
 pub mod seals;
 
 /// What makes each version of the schema of the one before it. A step that was released is never changed.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     include_str!("store/schema.sql"),
     include_str!("store/seals.sql"),
     include_str!("store/refreshes.sql"),
     include_str!("store/archived.sql"),
+    include_str!("store/exports.sql"),
 ];
 
 /// A store of a later version is refused.

@@ -4,4 +4,5 @@
 mod alertmanager;
 mod dashboards;
 mod s3;
+mod export;
 mod servers;

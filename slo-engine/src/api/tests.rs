@@ -28,6 +28,7 @@ async fn serve() -> Served {
         policies: PoliciesConfig::default().prove(&[ChannelName::from("log")]).unwrap(),
         clock: Clock::Wall,
         metrics: Metrics::new(&Registry::new()).unwrap(),
+        exports: false,
     };
     let engine = Arc::new(Engine::open(parts).await.unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

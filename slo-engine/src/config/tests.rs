@@ -7,7 +7,7 @@ use super::Config;
 const README: &str = include_str!("../../README.md");
 
 fn env(name: &str) -> Option<String> {
-    matches!(name, "HEADROOM_COUNTS_TOKEN" | "PAGER_TOKEN" | "KIBANA_API_KEY" | "PATH")
+    matches!(name, "HEADROOM_COUNTS_TOKEN" | "ES_PASSWORD" | "PAGER_TOKEN" | "KIBANA_API_KEY" | "PATH")
         .then(|| "secret".to_owned())
 }
 
@@ -28,6 +28,7 @@ fn the_documented_example_is_a_configuration() {
     assert_eq!(config.token.as_deref(), Some("secret"));
     assert_eq!(config.notifiers.channels().len(), 4);
     assert_eq!(config.dashboards.as_ref().unwrap().url, "https://kibana.example.net:5601");
+    assert_eq!(config.elasticsearch.unwrap().retention_days, 30);
     assert!(config.services.contains(&("social".to_owned(), "feed-generator".to_owned())));
 }
 
@@ -45,7 +46,7 @@ fn every_mistake_is_told_at_once_with_its_line() {
         &[
             "engine.yaml:1: listen: \"nowhere\" is not an address; write an address and a port, like 0.0.0.0:8080",
             "engine.yaml:3: services: \"web\" is not namespace/name",
-            "engine.yaml:4: colour: unknown key; allowed here: listen, data_dir, counts, environment, reports, dashboards, services, slos, notifiers, escalation",
+            "engine.yaml:4: colour: unknown key; allowed here: listen, data_dir, counts, environment, reports, dashboards, services, slos, notifiers, escalation, elasticsearch",
             "engine.yaml:5: environment: \"EU 1\" cannot name an environment: use at most 64 lower-case letters, digits, '-' and '_', begin with a letter or digit",
             "engine.yaml:7: reports.schedule: \"0 6 31 2 *\" never comes, like the 30th of February",
         ],
@@ -76,4 +77,18 @@ fn a_notifier_of_an_unknown_type_is_refused_at_its_line() {
     let problems = Config::parse("engine.yaml", text, Syntax::Yaml, &env).unwrap_err();
     let told = problems.to_string();
     assert!(told.starts_with("engine.yaml:3: notifiers.pigeon: "), "{told}");
+}
+
+#[test]
+fn a_retention_of_no_days_or_a_lifetime_is_refused() {
+    let text = |days: &str| {
+        format!(
+            "data_dir: /tmp/x\nelasticsearch:\n  endpoints: [http://127.0.0.1:9200]\n  retention_days: {days}\n"
+        )
+    };
+    for days in ["0", "4000", "99999999999"] {
+        check(&text(days), &["engine.yaml:4: elasticsearch.retention_days: must be 1 to 3660 days"]);
+    }
+    let config = Config::parse("engine.yaml", &text("7"), Syntax::Yaml, &env).unwrap();
+    assert_eq!(config.elasticsearch.unwrap().retention_days, 7);
 }

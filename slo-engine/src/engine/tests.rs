@@ -18,6 +18,7 @@ use crate::specs::Specs;
 use crate::store::{self, Store};
 
 mod exactness;
+mod export;
 mod gaps;
 mod wall_clock;
 
@@ -36,6 +37,7 @@ async fn engine_by(clock: Clock, dir: &std::path::Path) -> Engine {
         policies: PoliciesConfig::default().prove(&[ChannelName::from("log")]).unwrap(),
         clock,
         metrics: Metrics::new(&Registry::new()).unwrap(),
+        exports: true,
     };
     Engine::open(parts).await.unwrap()
 }

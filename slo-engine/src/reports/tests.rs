@@ -38,6 +38,7 @@ pub(super) async fn open(dir: &std::path::Path, zone: &str) -> Engine {
         policies: PoliciesConfig::default().prove(&[ChannelName::from("log")]).unwrap(),
         clock: Clock::Wall,
         metrics: Metrics::new(&Registry::new()).unwrap(),
+        exports: false,
     };
     Engine::open(parts).await.unwrap()
 }

@@ -18,7 +18,7 @@ mod place;
 mod streams;
 
 use place::{Put, Ranged, place};
-pub use streams::{StoredCollector, StoredStream, all_collectors};
+pub use streams::{StoredCollector, StoredStream, all_collectors, collector, stream, tallies};
 
 /// A row as it lies in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -241,12 +241,7 @@ async fn put_tally(tx: &mut Transaction, report: &StreamReport) -> Result<(), St
     if report.range.is_empty() {
         return Ok(());
     }
-    let rows = sqlx::query("SELECT * FROM tallies WHERE stream = $1 ORDER BY range_start")
-        .bind(report.stream.clone())
-        .fetch_all(&mut **tx)
-        .await
-        .map_err(doing("read tallies"))?;
-    let mut held: Vec<StoredTally> = rows.iter().map(stored_tally).collect();
+    let mut held = tallies(tx, &report.stream).await?;
     let before = held.clone();
     if place(&mut held, StoredTally { range: report.range, tally: report.tally }) == Put::Repeat {
         return Ok(());
@@ -428,7 +423,7 @@ async fn put_stored_row(tx: &mut Transaction, stored: &StoredRow) -> Result<(), 
     Ok(())
 }
 
-fn stored_row(row: &SqliteRow) -> Result<StoredRow, StoreError> {
+pub(super) fn stored_row(row: &SqliteRow) -> Result<StoredRow, StoreError> {
     let partial = row.get::<i64, _>("partial") != 0;
     let key = RowKey {
         stream: row.get("stream"),
@@ -453,7 +448,7 @@ fn stored_row(row: &SqliteRow) -> Result<StoredRow, StoreError> {
     Ok(StoredRow { row, edges_us, partial })
 }
 
-fn stored_tally(row: &SqliteRow) -> StoredTally {
+pub(super) fn stored_tally(row: &SqliteRow) -> StoredTally {
     let count = |name: &str| offset(row.get::<i64, _>(name));
     let tally = Tally {
         lines: count("lines"),

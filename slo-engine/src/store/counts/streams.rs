@@ -5,6 +5,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use super::super::{StoreError, Transaction, doing};
+use super::{StoredTally, stored_tally};
 
 /// What is known of a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,17 +56,63 @@ pub struct StoredCollector {
 
 /// Every collector.
 pub async fn all_collectors(tx: &mut Transaction) -> Result<Vec<StoredCollector>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT collector, epoch, watermark_ms, archived_to_ms FROM collectors ORDER BY collector",
-    )
-    .fetch_all(&mut **tx)
-    .await
-    .map_err(doing("read collectors"))?;
-    let stored = |row: &SqliteRow| StoredCollector {
-        collector: row.get(0),
-        epoch: row.get(1),
-        watermark_ms: row.get(2),
-        archived_to_ms: row.get(3),
-    };
-    Ok(rows.iter().map(stored).collect())
+    let rows = sqlx::query("SELECT * FROM collectors ORDER BY collector")
+        .fetch_all(&mut **tx)
+        .await
+        .map_err(doing("read collectors"))?;
+    Ok(rows.iter().map(stored_collector).collect())
+}
+
+/// One collector.
+pub async fn collector(tx: &mut Transaction, name: &str) -> Result<Option<StoredCollector>, StoreError> {
+    let row = sqlx::query("SELECT * FROM collectors WHERE collector = $1")
+        .bind(name.to_owned())
+        .fetch_optional(&mut **tx)
+        .await
+        .map_err(doing("read a collector"))?;
+    Ok(row.as_ref().map(stored_collector))
+}
+
+/// One stream.
+pub async fn stream(tx: &mut Transaction, name: &str) -> Result<Option<StoredStream>, StoreError> {
+    let row = sqlx::query("SELECT * FROM streams WHERE stream = $1")
+        .bind(name.to_owned())
+        .fetch_optional(&mut **tx)
+        .await
+        .map_err(doing("read a stream"))?;
+    Ok(row.as_ref().map(stored_stream))
+}
+
+/// The tallies of a stream.
+pub async fn tallies(tx: &mut Transaction, stream: &str) -> Result<Vec<StoredTally>, StoreError> {
+    let rows = sqlx::query("SELECT * FROM tallies WHERE stream = $1 ORDER BY range_start")
+        .bind(stream.to_owned())
+        .fetch_all(&mut **tx)
+        .await
+        .map_err(doing("read tallies"))?;
+    Ok(rows.iter().map(stored_tally).collect())
+}
+
+fn stored_collector(row: &SqliteRow) -> StoredCollector {
+    StoredCollector {
+        collector: row.get("collector"),
+        epoch: row.get("epoch"),
+        watermark_ms: row.get("watermark_ms"),
+        archived_to_ms: row.get("archived_to_ms"),
+    }
+}
+
+fn stored_stream(row: &SqliteRow) -> StoredStream {
+    StoredStream {
+        stream: row.get("stream"),
+        collector: row.get("collector"),
+        path: row.get("path"),
+        namespace: row.get("namespace"),
+        pod: row.get("pod"),
+        container: row.get("container"),
+        oldest_ms: row.get("oldest_ms"),
+        newest_ms: row.get("newest_ms"),
+        ended: row.get::<i64, _>("ended") != 0,
+        broken: row.get("broken"),
+    }
 }

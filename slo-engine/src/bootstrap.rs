@@ -1,0 +1,197 @@
+//! `slo-engine bootstrap`: the index templates as they must be, and what differs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use search::{Client, Environment, Kind, SearchError, template};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::config::Config;
+use crate::failure::Failure;
+
+#[cfg(test)]
+mod tests;
+
+/// What Elasticsearch 9 adds to a template and nobody sets.
+const OF_THE_SERVER: [&str; 2] = ["created_date_millis", "modified_date_millis"];
+
+/// Arguments of `bootstrap`.
+#[derive(Debug, Args)]
+pub struct BootstrapArgs {
+    /// Configuration, YAML or TOML.
+    #[arg(long)]
+    config: PathBuf,
+    /// Changes nothing; shows what would be changed.
+    #[arg(long)]
+    dry_run: bool,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+/// How to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// An index template: what was there, against what is wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Template {
+    /// Its name.
+    pub name: String,
+    /// What was found.
+    pub found: Found,
+    /// What differed, by path; nothing where it was missing as a whole.
+    pub changes: Vec<Change>,
+}
+
+/// What was found of a template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Found {
+    /// What is wanted.
+    AsWanted,
+    /// Nothing.
+    Missing,
+    /// Something else.
+    Different,
+}
+
+/// A key that differs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// Path of the key, with dots.
+    pub key: String,
+    /// What was there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub there: Option<Value>,
+    /// What is wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wanted: Option<Value>,
+}
+
+impl Template {
+    /// Whether nothing had to be done.
+    pub fn is_as_wanted(&self) -> bool {
+        self.found == Found::AsWanted
+    }
+}
+
+/// Compares the three templates with what is wanted, and puts those that differ in their place, unless it is a `dry_run`.
+/// Indices keep the mappings that they were made with; the next day's index has the new ones.
+///
+/// # Errors
+/// The server does not answer, or refuses.
+pub async fn install(
+    client: &Client,
+    environment: &Environment,
+    dry_run: bool,
+) -> Result<Vec<Template>, SearchError> {
+    let mut templates = Vec::new();
+    for kind in Kind::ALL {
+        let name = kind.daily(environment).alias().to_owned();
+        let path = format!("_index_template/{name}");
+        let there = match client.get(&path).await {
+            Ok(mut answer) => answer.pointer_mut("/index_templates/0/index_template").map(Value::take),
+            Err(error) if error.is_missing() => None,
+            Err(error) => return Err(error),
+        };
+        let wanted = template(kind, environment);
+        let changes = there.as_ref().map(|there| diff(there, &wanted));
+        let found = match &changes {
+            None => Found::Missing,
+            Some(changes) if changes.is_empty() => Found::AsWanted,
+            Some(_) => Found::Different,
+        };
+        if found != Found::AsWanted && !dry_run {
+            client.put(&path, &wanted).await?;
+        }
+        templates.push(Template { name, found, changes: changes.unwrap_or_default() });
+    }
+    Ok(templates)
+}
+
+/// Every key in which the two differ.
+pub fn diff(there: &Value, wanted: &Value) -> Vec<Change> {
+    let (mut there, wanted) = (leaves(there), leaves(wanted));
+    there.retain(|key, _| !OF_THE_SERVER.contains(&key.as_str()));
+    let keys: BTreeSet<&String> = there.keys().chain(wanted.keys()).collect();
+    let differ = keys.into_iter().filter(|key| there.get(*key) != wanted.get(*key));
+    differ
+        .map(|key| Change {
+            key: key.clone(),
+            there: there.get(key).cloned(),
+            wanted: wanted.get(key).cloned(),
+        })
+        .collect()
+}
+
+/// Values by path. An empty list says nothing: servers give back lists that nobody set.
+fn leaves(value: &Value) -> BTreeMap<String, Value> {
+    fn walk(path: &str, value: &Value, leaves: &mut BTreeMap<String, Value>) {
+        match value {
+            Value::Object(entries) if !entries.is_empty() => {
+                for (key, value) in entries {
+                    let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                    walk(&path, value, leaves);
+                }
+            }
+            Value::Array(items) if items.is_empty() => {}
+            value => {
+                leaves.insert(path.to_owned(), value.clone());
+            }
+        }
+    }
+    let mut found = BTreeMap::new();
+    walk("", value, &mut found);
+    found
+}
+
+/// What was found and done, for people.
+pub fn text(templates: &[Template], dry_run: bool) -> String {
+    let mut text = String::new();
+    for template in templates {
+        let done = match (template.found, dry_run) {
+            (Found::AsWanted, _) => "as wanted",
+            (Found::Missing, true) => "missing, would be installed",
+            (Found::Missing, false) => "missing, installed",
+            (Found::Different, true) => "different, would be replaced",
+            (Found::Different, false) => "different, replaced",
+        };
+        text.push_str(&format!("index template {}: {done}\n", template.name));
+        for Change { key, there, wanted } in &template.changes {
+            let show = |value: &Option<Value>| value.as_ref().map_or("nothing".to_owned(), Value::to_string);
+            text.push_str(&format!("  {key}: {} → {}\n", show(there), show(wanted)));
+        }
+    }
+    if templates.iter().all(Template::is_as_wanted) {
+        text.push_str("nothing to do\n");
+    }
+    text
+}
+
+/// `slo-engine bootstrap`.
+pub(crate) async fn main(args: BootstrapArgs) -> Result<(), Failure> {
+    let env = |name: &str| std::env::var(name).ok();
+    let config =
+        Config::load(&args.config, &env).map_err(|problems| Failure::Config(problems.to_string()))?;
+    let Some(elasticsearch) = &config.elasticsearch else {
+        let file = args.config.display();
+        return Err(Failure::Config(format!(
+            "{file}: elasticsearch: this key is missing; name the servers in elasticsearch.endpoints"
+        )));
+    };
+    let client = Client::new(&elasticsearch.client)?;
+    let templates = install(&client, &config.environment, args.dry_run).await?;
+    match args.output {
+        Output::Text => print!("{}", text(&templates, args.dry_run)),
+        Output::Json => println!("{}", serde_json::to_string_pretty(&templates)?),
+    }
+    Ok(())
+}
