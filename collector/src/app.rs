@@ -339,7 +339,8 @@ impl Builder<'_> {
             archived: self.archived.clone(),
             sources: feeding.len(),
             positions: positions.clone(),
-            rewind: ask_again.then_some(senders),
+            ask: ask_again,
+            rewinds: senders,
             give_up: self.give_up.clone(),
         };
         self.ledgers.insert(name.to_string(), ledger);

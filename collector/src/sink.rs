@@ -65,6 +65,12 @@ pub enum SendError {
         /// What went wrong.
         reason: String,
     },
+    /// The receiver holds something else than was thought: it is to be asked before anything more is sent.
+    #[error("{reason}")]
+    AskAgain {
+        /// What it said.
+        reason: String,
+    },
     /// It will never be taken.
     #[error("{reason}")]
     Reject {

@@ -1,6 +1,5 @@
 //! The HTTP API and the page. Handlers translate; every figure comes from the engine.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::body::to_bytes;
@@ -13,7 +12,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use maud::Markup;
 use serde::{Deserialize, Serialize};
-use slo::counts::{CountsReply, CountsRequest};
+use slo::counts::{CountsReply, CountsRequest, Held};
 use utoipa::{OpenApi, ToSchema};
 
 use crate::engine::{Engine, EngineError};
@@ -141,7 +140,7 @@ async fn resolve(
 /// sent again is never counted twice.
 #[utoipa::path(post, path = "/v1/counts", request_body(content = Object, description = "`slo::counts::CountsRequest`"),
     responses((status = 200, description = "committed", body = Object), (status = 400, body = Problem), (status = 401, body = Problem),
-        (status = 413, body = Problem), (status = 415, body = Problem)))]
+        (status = 409, body = Problem, description = "the engine holds something else than `store` and the ranges say: ask for the positions"), (status = 413, body = Problem), (status = 415, body = Problem)))]
 async fn counts(
     State(api): State<Api>,
     _: Writer,
@@ -150,10 +149,10 @@ async fn counts(
     Ok(Json(api.engine.ingest(request).await?))
 }
 
-/// For each stream, the offset below which everything is counted.
+/// Which state the engine has, and for each stream the offset below which everything is counted.
 #[utoipa::path(get, path = "/v1/counts/positions",
-    responses((status = 200, body = BTreeMap<String, u64>), (status = 401, body = Problem)))]
-async fn positions(State(api): State<Api>, _: Writer) -> Result<Json<BTreeMap<String, u64>>, Refusal> {
+    responses((status = 200, body = Object, description = "`slo::counts::Held`"), (status = 401, body = Problem)))]
+async fn positions(State(api): State<Api>, _: Writer) -> Result<Json<Held>, Refusal> {
     Ok(Json(api.engine.positions().await?))
 }
 
@@ -239,6 +238,7 @@ impl From<EngineError> for Refusal {
         let status = match &error {
             EngineError::BadRows(_) => StatusCode::BAD_REQUEST,
             EngineError::NoIncident(_) => StatusCode::NOT_FOUND,
+            EngineError::HeldOtherwise(_) => StatusCode::CONFLICT,
             EngineError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         if status.is_server_error() {

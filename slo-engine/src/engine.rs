@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use alerts::{Command, Escalations, IncidentId, Input, Policies};
 use jiff::Timestamp;
-use slo::counts::{CountsReply, CountsRequest, DEFAULT_EDGES_US, MinuteId, Sli, StreamReport};
+use slo::counts::{CountsReply, CountsRequest, DEFAULT_EDGES_US, Held, MinuteId, Sli, StreamReport};
 use tokio::sync::{Mutex, MutexGuard, Notify};
 
 use crate::counts::Counts;
@@ -98,6 +98,9 @@ pub enum EngineError {
     /// There is no such open incident.
     #[error("there is no open incident {0:?}: GET /v1/incidents lists them")]
     NoIncident(String),
+    /// The sender thinks that the engine holds something else than it does.
+    #[error("nothing was counted: {0}; GET /v1/counts/positions says what is held")]
+    HeldOtherwise(String),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -135,6 +138,7 @@ impl Engine {
         ingest::check(&request).map_err(EngineError::BadRows)?;
         let mut state = self.state.lock().await;
         let mut tx = self.store.begin().await?;
+        ingest::check_follows(&mut tx, &request).await?;
         let read_before = store_counts::watermark(&mut tx, &request.collector).await?;
         let ingested = store_counts::ingest(&mut tx, &request).await?;
         let touched = ingest::touched(&request, &ingested, read_before);
@@ -157,10 +161,11 @@ impl Engine {
         Ok(CountsReply { positions, edges_us: DEFAULT_EDGES_US.to_vec(), version: 1 })
     }
 
-    /// For each stream, the offset below which everything is counted.
-    pub async fn positions(&self) -> Result<BTreeMap<String, u64>, EngineError> {
+    /// Which state this is, and for each stream the offset below which everything is counted.
+    pub async fn positions(&self) -> Result<Held, EngineError> {
         let mut tx = self.store.begin().await?;
-        Ok(store_counts::positions(&mut tx).await?)
+        let store = store::identity(&mut tx).await?;
+        Ok(Held { store, positions: store_counts::positions(&mut tx).await? })
     }
 
     /// Judges `now`, by the wall clock.

@@ -1,6 +1,8 @@
 //! The engine's state in SQLite, in a portable subset of SQL. One writer; every method that takes a transaction leaves
 //! the commit to whoever decided what belongs together.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -23,6 +25,9 @@ const STEPS: [&str; 5] = [
 
 /// A store of a later version is refused.
 const SCHEMA_VERSION: usize = STEPS.len();
+
+/// Key of what tells this store from one that was lost before.
+const IDENTITY: &str = "identity";
 
 /// A transaction of the store.
 pub type Transaction = sqlx::Transaction<'static, Sqlite>;
@@ -126,8 +131,28 @@ impl Store {
             }
             set_meta(&mut tx, "schema_version", &SCHEMA_VERSION.to_string()).await?;
         }
+        if meta(&mut tx, IDENTITY).await?.is_none() {
+            set_meta(&mut tx, IDENTITY, &random()?).await?;
+        }
         commit(tx).await
     }
+}
+
+/// What tells this store from one that was lost before: random, made with the database.
+pub async fn identity(tx: &mut Transaction) -> Result<String, StoreError> {
+    Ok(meta(tx, IDENTITY).await?.unwrap_or_default())
+}
+
+fn random() -> Result<String, StoreError> {
+    let mut bytes = [0; 16];
+    let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
+    read.map_err(|error| doing("draw an identity from /dev/urandom")(error.into()))?;
+    Ok(hex(&bytes))
+}
+
+/// Bytes as lower-case hexadecimal digits.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Commits a transaction.

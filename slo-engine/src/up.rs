@@ -4,7 +4,6 @@
 mod logs;
 mod progress;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +17,7 @@ use collector::sink::slo_engine::{BoxFuture, CountsService};
 use collector::transform::sli::FormatsSeen;
 use prometheus::Registry;
 use settings::{Problems, Syntax};
-use slo::counts::{CountsReply, CountsRequest};
+use slo::counts::{CountsReply, CountsRequest, Held};
 
 use crate::app::App;
 use crate::config::Config;
@@ -189,7 +188,7 @@ impl CountsService for InProcess {
         Box::pin(async move { self.0.ingest(request).await.map_err(|error| classify(&error)) })
     }
 
-    fn positions(&self) -> BoxFuture<'_, Result<BTreeMap<String, u64>, SendError>> {
+    fn positions(&self) -> BoxFuture<'_, Result<Held, SendError>> {
         Box::pin(async move { self.0.positions().await.map_err(|error| classify(&error)) })
     }
 }
@@ -198,6 +197,7 @@ fn classify(error: &EngineError) -> SendError {
     let reason = error.to_string();
     match error {
         EngineError::BadRows(_) | EngineError::NoIncident(_) => SendError::Reject { reason },
+        EngineError::HeldOtherwise(_) => SendError::AskAgain { reason },
         EngineError::Store(_) => SendError::Retry { after: None, reason },
     }
 }

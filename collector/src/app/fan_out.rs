@@ -48,6 +48,8 @@ struct Outlet {
     metrics: ComponentMetrics,
     /// Everything below was put into the queue, or is delivered.
     sent: Positions,
+    /// How often the source went back for it.
+    rewinds: u64,
     /// It did not keep up: it gets nothing until its queue is empty, then the source goes back for it.
     behind: bool,
 }
@@ -85,6 +87,7 @@ impl FanOut {
                 queue: queues.get(name)?.clone(),
                 metrics: metrics.component(name, "sink", sink.kind()),
                 sent: positions.get(name).cloned().unwrap_or_default(),
+                rewinds: 0,
                 behind: false,
             })
         });
@@ -128,13 +131,14 @@ impl FanOut {
     pub(super) fn lower(&mut self, back: &Rewind) {
         for outlet in self.outlets.iter_mut().filter(|outlet| *outlet.sink == *back.sink) {
             outlet.sent.extend(back.positions.clone());
+            outlet.rewinds += 1;
         }
     }
 
     /// Tells every sink that all that was written before the instant was handed on.
     pub(super) async fn caught_up(&self, at_ms: i64) -> Result<(), Gone> {
         for outlet in self.outlets.iter().filter(|outlet| !outlet.behind) {
-            let message = Message::CaughtUp { source: self.number, at_ms };
+            let message = Message::CaughtUp { source: self.number, at_ms, rewinds: outlet.rewinds };
             // One that stays full hears it the next time: a watermark may be late, but never early.
             if let Ok(told) = tokio::time::timeout(PATIENCE, outlet.queue.send(message)).await {
                 told.map_err(|_| Gone)?;

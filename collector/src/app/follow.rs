@@ -1,5 +1,6 @@
 //! The task of a source: scan, read, hand on, wait; and to its end when it is asked to.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tokio::time::MissedTickBehavior;
 use super::fan_out::FanOut;
 use super::progress::ProgressSlot;
 use crate::checkpoint::Checkpoints;
+use crate::event::StreamId;
 use crate::metrics::ComponentMetrics;
 use crate::sink::Rewind;
 use crate::source::stdin::Input;
@@ -50,7 +52,7 @@ pub(super) async fn follow(tails: Tails, interval: Duration, context: Context) {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut stop = context.stop.clone();
-    let mut following = Following { tails, context };
+    let mut following = Following { tails, context, gone_back: BTreeSet::new() };
     // Being stopped is like a kill: what is on its way is read again by the next process.
     tokio::select! {
         biased;
@@ -62,6 +64,8 @@ pub(super) async fn follow(tails: Tails, interval: Duration, context: Context) {
 struct Following {
     tails: Tails,
     context: Context,
+    /// Streams to which it went back since the last scan.
+    gone_back: BTreeSet<StreamId>,
 }
 
 impl Following {
@@ -115,6 +119,16 @@ impl Following {
     fn go_back(&mut self, back: &Rewind) {
         self.context.fan_out.lower(back);
         self.tails.rewind(|id| back.positions.get(id).copied());
+        self.gone_back.extend(back.positions.keys().cloned());
+    }
+
+    /// Says, after a scan, what of that to which it went back lies in no file any more.
+    fn say_what_is_gone(&mut self) {
+        let gone = self.tails.gone(&std::mem::take(&mut self.gone_back));
+        if gone > 0 {
+            tracing::warn!(source = self.context.name, streams = gone,
+                "streams to be read again lie in no file any more; an engine gets them by its refill");
+        }
     }
 
     /// Goes back for sinks that were behind and are ready again; returns whether there are any.
@@ -132,6 +146,7 @@ impl Following {
         self.go_back_for_recovered();
         self.tails.scan(now_ms);
         self.context.readiness.ready(&self.context.looked);
+        self.say_what_is_gone();
         self.report(0);
         let mut any = false;
         while let Some(chunk) = self.tails.next_chunk() {
@@ -190,8 +205,19 @@ async fn read_to_end<R: AsyncRead + Unpin>(mut input: Input<R>, mut context: Con
             }
         }
     }
-    context.fan_out.caught_up(now_ms()).await.map_err(|_| Stopped)?;
-    while let Some(command) = context.commands.recv().await {
+    let ended_ms = now_ms();
+    context.fan_out.caught_up(ended_ms).await.map_err(|_| Stopped)?;
+    loop {
+        let command = tokio::select! {
+            command = context.commands.recv() => command,
+            Some(back) = context.rewinds.recv() => {
+                // It cannot be read again, so there is no more to come than there was.
+                context.fan_out.lower(&back);
+                context.fan_out.caught_up(ended_ms).await.map_err(|_| Stopped)?;
+                continue;
+            }
+        };
+        let Some(command) = command else { break };
         context.fan_out.flush().await.map_err(|_| Stopped)?;
         match command {
             Command::CatchUp(done) => drop(done.send(())),

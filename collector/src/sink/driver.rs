@@ -34,6 +34,8 @@ pub(crate) enum Message {
         source: usize,
         /// The instant.
         at_ms: i64,
+        /// How often it had gone back by then for the sink.
+        rewinds: u64,
     },
     /// Deliver what came so far, then answer.
     Flush(oneshot::Sender<()>),
@@ -62,9 +64,10 @@ pub(crate) struct Context {
     pub(crate) sources: usize,
     /// How far the sink is.
     pub(crate) positions: Positions,
-    /// The receiver did not say at start what it holds: it is asked again before anything is sent, and the sources are
-    /// told here if that is less than was thought.
-    pub(crate) rewind: Option<Vec<mpsc::UnboundedSender<Rewind>>>,
+    /// The receiver is to be asked what it holds before anything more is sent: at start it did not say.
+    pub(crate) ask: bool,
+    /// Where the sources are told that it holds less than was thought.
+    pub(crate) rewinds: Vec<mpsc::UnboundedSender<Rewind>>,
     /// Set when what is on its way is to be given up.
     pub(crate) give_up: watch::Receiver<bool>,
 }
@@ -77,6 +80,7 @@ enum Sent {
     Taken,
     TakenBut(Vec<Refusal>),
     Rejected(String),
+    AskAgain,
 }
 
 struct Driver<S> {
@@ -89,6 +93,8 @@ struct Driver<S> {
     /// Streams whose chunks are left out until the source has gone back.
     awaited: BTreeSet<StreamId>,
     caught_up: BTreeMap<usize, i64>,
+    /// How often the sources were told to go back; what they had caught up with before counts no more.
+    rewinds: u64,
     jitter: u64,
     failing: bool,
 }
@@ -107,6 +113,7 @@ pub(crate) async fn drive<S: Sink>(sink: S, mut inbox: mpsc::Receiver<Message>, 
         taken,
         awaited: BTreeSet::new(),
         caught_up: BTreeMap::new(),
+        rewinds: 0,
         jitter,
         failing: false,
     };
@@ -143,8 +150,10 @@ impl<S: Sink> Driver<S> {
                         deadline = None;
                     }
                 }
-                Some(Message::CaughtUp { source, at_ms }) => {
-                    self.caught_up.insert(source, at_ms);
+                Some(Message::CaughtUp { source, at_ms, rewinds }) => {
+                    if rewinds == self.rewinds {
+                        self.caught_up.insert(source, at_ms);
+                    }
                     // The others say so when they have delivered the watermark itself, and what an earlier run left.
                     if !S::HEARTBEAT && self.pending.is_empty() {
                         self.delivered_to(self.watermark());
@@ -162,11 +171,17 @@ impl<S: Sink> Driver<S> {
 
     /// Adds a chunk to what is pending; returns whether that was sent because it is enough.
     async fn take(&mut self, chunk: Chunk) -> Result<bool, GivenUp> {
-        let Some(chunk) = self.wanted(chunk) else { return Ok(false) };
+        self.context.ledger.hand_on(chunk.lines());
+        let Some(mut chunk) = self.wanted(chunk) else { return Ok(false) };
         let mut sent = false;
         if !self.pending.joins(&chunk) {
             self.flush(false).await?;
             sent = true;
+            // Meanwhile the receiver may have turned out to hold less.
+            match self.wanted(chunk) {
+                Some(still) => chunk = still,
+                None => return Ok(true),
+            }
         }
         self.context.metrics.received(chunk.batch.events.len() as u64);
         for span in &chunk.batch.spans {
@@ -186,7 +201,6 @@ impl<S: Sink> Driver<S> {
     /// The part of a chunk that was not taken before.
     fn wanted(&mut self, chunk: Chunk) -> Option<Chunk> {
         let lines = chunk.lines();
-        self.context.ledger.hand_on(lines);
         let mut chunk = match chunk.reaches_below(&self.taken) {
             true => chunk.above(&self.taken),
             false => chunk,
@@ -214,20 +228,27 @@ impl<S: Sink> Driver<S> {
 
     /// Delivers what is pending, or only the watermark if `always`.
     async fn flush(&mut self, always: bool) -> Result<(), GivenUp> {
-        self.ask_again().await?;
-        if self.pending.is_empty() && !always {
-            return Ok(());
-        }
-        let chunk = std::mem::take(&mut self.pending);
-        self.pending_bytes = 0;
-        let watermark = self.watermark();
-        self.deliver(chunk).await?;
+        let mut pause = FIRST_PAUSE;
+        let watermark = loop {
+            self.ask_if_due().await?;
+            if self.pending.is_empty() && !always {
+                return Ok(());
+            }
+            let chunk = std::mem::take(&mut self.pending);
+            self.pending_bytes = 0;
+            let watermark = self.watermark();
+            let Some(rest) = self.deliver(chunk).await? else { break watermark };
+            self.pending = rest;
+            self.context.ask = true;
+            self.pause(&mut pause, None).await?;
+        };
         self.context.metrics.buffered(0);
         self.delivered_to(watermark);
         Ok(())
     }
 
-    async fn deliver(&mut self, chunk: Chunk) -> Result<(), GivenUp> {
+    /// Delivers a chunk; gives back what is left of it when the receiver wants to be asked first what it holds.
+    async fn deliver(&mut self, chunk: Chunk) -> Result<Option<Chunk>, GivenUp> {
         // Halves of a rejected chunk wait here, the first one on top.
         let mut parts = vec![chunk];
         while let Some(chunk) = parts.pop() {
@@ -235,6 +256,11 @@ impl<S: Sink> Driver<S> {
             match self.send(&mut request).await? {
                 Sent::Taken => self.settle(&chunk),
                 Sent::TakenBut(refused) => self.settle_but(chunk, &refused).await?,
+                Sent::AskAgain => {
+                    let mut rest = chunk;
+                    parts.into_iter().rev().for_each(|part| rest.join(part));
+                    return Ok(Some(rest));
+                }
                 // Nothing to put aside: the spans alone are not worth a stop.
                 Sent::Rejected(reason) if chunk.batch.events.is_empty() => {
                     tracing::error!(sink = self.context.name, %reason, "a request without events was rejected");
@@ -246,7 +272,7 @@ impl<S: Sink> Driver<S> {
                 },
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Sends until it is taken or rejected.
@@ -268,6 +294,11 @@ impl<S: Sink> Driver<S> {
                     return Ok(Sent::TakenBut(refused));
                 }
                 Err(SendError::Reject { reason }) => return Ok(Sent::Rejected(reason)),
+                Err(SendError::AskAgain { reason }) => {
+                    tracing::warn!(sink = self.context.name, %reason,
+                        "the receiver holds something else than was thought; asking what");
+                    return Ok(Sent::AskAgain);
+                }
                 Err(SendError::Retry { after, reason }) => (after, reason),
             };
             self.failed(&reason);
@@ -275,9 +306,11 @@ impl<S: Sink> Driver<S> {
         }
     }
 
-    /// Asks the receiver what it holds where it did not answer at start.
-    async fn ask_again(&mut self) -> Result<(), GivenUp> {
-        let Some(sources) = self.context.rewind.clone() else { return Ok(()) };
+    /// Asks the receiver what it holds where it did not answer at start, or wants to be asked.
+    async fn ask_if_due(&mut self) -> Result<(), GivenUp> {
+        if !self.context.ask {
+            return Ok(());
+        }
         let mut pause = FIRST_PAUSE;
         let held = loop {
             match self.sink.recover().await {
@@ -286,21 +319,21 @@ impl<S: Sink> Driver<S> {
                     self.failed(&reason);
                     self.pause(&mut pause, after).await?;
                 }
-                Err(reason @ (SendError::Reject { .. } | SendError::RejectSome(_))) => {
+                Err(reason) => {
                     tracing::warn!(sink = self.context.name, %reason,
                         "the receiver will not say what it holds; the checkpoint file counts");
                     break None;
                 }
             }
         };
-        self.context.rewind = None;
+        self.context.ask = false;
         if let Some(held) = held {
-            self.start_from(held, &sources);
+            self.start_from(held);
         }
         Ok(())
     }
 
-    fn start_from(&mut self, held: Positions, sources: &[mpsc::UnboundedSender<Rewind>]) {
+    fn start_from(&mut self, held: Positions) {
         let pending = std::mem::take(&mut self.pending);
         let before = pending.lines();
         let start = |id: &StreamId| held.get(id).copied().unwrap_or(0);
@@ -324,11 +357,20 @@ impl<S: Sink> Driver<S> {
         self.context.positions.clone_from(&held);
         self.context.checkpoints.correct(&self.context.name, &held);
         let back: Positions = lower.iter().map(|id| (id.clone(), start(id))).collect();
-        for source in sources.iter().filter(|_| !back.is_empty()) {
-            let back = Rewind { sink: self.context.name.clone(), positions: back.clone() };
-            let _ = source.send(back);
+        self.awaited.extend(lower);
+        if !back.is_empty() {
+            self.go_back(&back);
         }
-        self.awaited = lower;
+    }
+
+    fn go_back(&mut self, positions: &Positions) {
+        tracing::warn!(sink = self.context.name, streams = positions.len(),
+            "the receiver lacks what it had or was thought to have; reading it again from the files that are left");
+        self.rewinds += 1;
+        self.caught_up.clear();
+        for source in &self.context.rewinds {
+            let _ = source.send(Rewind { sink: self.context.name.clone(), positions: positions.clone() });
+        }
     }
 
     fn settle(&mut self, chunk: &Chunk) {
@@ -366,8 +408,13 @@ impl<S: Sink> Driver<S> {
         // The receiver learns that the bytes are dealt with, so that its own account of them has no hole.
         let covered = chunk.dead_lettered();
         let mut request = self.sink.encode(&covered, None);
-        if let Sent::Rejected(reason) = self.send(&mut request).await? {
-            tracing::error!(sink = self.context.name, %reason, "the range of a rejected record was rejected too");
+        match self.send(&mut request).await? {
+            Sent::Taken | Sent::TakenBut(_) => {}
+            // Settled here it would be taken for held; as it is not, the answer to the question will say so.
+            Sent::AskAgain => self.context.ask = true,
+            Sent::Rejected(reason) => {
+                tracing::error!(sink = self.context.name, %reason, "the range of a rejected record was rejected too");
+            }
         }
         self.settle(&covered);
         Ok(())

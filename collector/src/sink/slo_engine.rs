@@ -1,6 +1,5 @@
 //! The `slo_engine` sink: count rows for the engine, over HTTP or to one in the same process.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -8,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use settings::Table;
-use slo::counts::{CountsReply, CountsRequest, DEFAULT_EDGES_US};
+use slo::counts::{CountsReply, CountsRequest, DEFAULT_EDGES_US, Held};
 
 use super::{Batching, SendError, Sink};
 use crate::archived::Archived;
@@ -27,12 +26,13 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Who takes counts: an engine.
 pub trait CountsService: Send + Sync {
-    /// Takes counts; what it answers is committed.
+    /// Takes counts; what it answers is committed. [`SendError::AskAgain`] where its state is not the one that the request
+    /// names.
     fn post(&self, request: CountsRequest) -> BoxFuture<'_, Result<CountsReply, SendError>>;
 
-    /// For each stream: everything below this offset is counted, whoever sent it. So a collector that lost its state, and
-    /// with it its name, goes on where it was.
-    fn positions(&self) -> BoxFuture<'_, Result<BTreeMap<String, u64>, SendError>>;
+    /// Which state it has, and for each stream: everything below this offset is counted, whoever sent it. So a collector
+    /// that lost its state, and with it its name, goes on where it was.
+    fn positions(&self) -> BoxFuture<'_, Result<Held, SendError>>;
 }
 
 /// Settings of the `slo_engine` sink.
@@ -64,6 +64,8 @@ pub struct SloEngineSink {
     collector: String,
     epoch: String,
     archived: Archived,
+    /// The engine's state that positions are of; nothing before it has said.
+    store: Option<String>,
     edges_us: Vec<u64>,
     version: u32,
 }
@@ -107,7 +109,7 @@ impl SloEngineSink {
         archived: Archived,
     ) -> Self {
         let edges_us = DEFAULT_EDGES_US.to_vec();
-        Self { service, collector, epoch, archived, edges_us, version: 1 }
+        Self { service, collector, epoch, store: None, archived, edges_us, version: 1 }
     }
 }
 
@@ -121,6 +123,7 @@ impl Sink for SloEngineSink {
         CountsRequest {
             collector: self.collector.clone(),
             epoch: self.epoch.clone(),
+            store: self.store.clone(),
             watermark_ms,
             archived_to_ms: self.archived.lowest_ms(),
             edges_us: self.edges_us.clone(),
@@ -153,10 +156,11 @@ impl Sink for SloEngineSink {
 
     async fn recover(&mut self) -> Result<Option<Positions>, SendError> {
         let answer = tokio::time::timeout(ANSWER_WITHIN, self.service.positions()).await;
-        let positions = answer.map_err(|_| SendError::Retry {
+        let held = answer.map_err(|_| SendError::Retry {
             after: None,
             reason: format!("the engine does not say what it has counted within {ANSWER_WITHIN:?}"),
         })??;
-        Ok(Some(positions.into_iter().map(|(id, end)| (id.into(), end)).collect()))
+        self.store = Some(held.store);
+        Ok(Some(held.positions.into_iter().map(|(id, end)| (id.into(), end)).collect()))
     }
 }

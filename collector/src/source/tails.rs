@@ -240,6 +240,12 @@ impl Tails {
         self.find_work();
     }
 
+    /// How many of `streams` were read from this source and lie in no file that the last scan saw.
+    pub fn gone(&self, streams: &BTreeSet<StreamId>) -> usize {
+        let is_gone = |id: &&StreamId| self.known.contains_key(*id) && !self.tails.contains_key(*id);
+        streams.iter().filter(is_gone).count()
+    }
+
     fn note_gone(&mut self, present: &BTreeSet<Inode>) {
         let gone: Vec<Inode> = self.files.keys().filter(|inode| !present.contains(inode)).copied().collect();
         for inode in gone {

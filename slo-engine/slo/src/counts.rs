@@ -172,6 +172,11 @@ pub struct CountsRequest {
     pub collector: String,
     /// New whenever the collector's local state was lost.
     pub epoch: String,
+    /// The engine's state that the ranges follow on, as [`Held::store`] named it: an engine whose state is another one, or
+    /// holds a part of a range already, takes nothing and wants to be asked for its positions first. Absent: whatever
+    /// comes is taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
     /// Everything that ended before this instant (ms since 1970) and that this collector could read is in this or an
     /// earlier request; absent while it is still catching up.
     pub watermark_ms: Option<i64>,
@@ -196,6 +201,15 @@ pub struct CountsReply {
     pub edges_us: Vec<u64>,
     /// Definition version in force.
     pub version: u32,
+}
+
+/// Answer to `GET /v1/counts/positions`: how far the engine is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// Identity of the engine's state: another one after the engine has lost it.
+    pub store: String,
+    /// For each stream, the offset below which everything is counted, whoever sent it.
+    pub positions: std::collections::BTreeMap<String, u64>,
 }
 
 /// What a new range does to the ranges that are there.

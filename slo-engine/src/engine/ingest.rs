@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use slo::counts::{CountRow, CountsRequest, MinuteId, Sli, StreamReport, Tally};
 
-use super::{Clock, State};
+use super::{Clock, EngineError, State};
 use crate::counts::{Counts, KEEP_UNMEASURED_MINUTES};
 use crate::discovery::Known;
 use crate::specs::Specs;
 use crate::store::counts::{self as rows, Ingested};
-use crate::store::{StoreError, Transaction};
+use crate::store::{self, StoreError, Transaction};
 
 /// Largest count and offset: 256 TiB.
 const LARGEST: u64 = 1 << 48;
@@ -32,6 +32,27 @@ pub(super) fn check(request: &CountsRequest) -> Result<(), String> {
     request.rows.iter().enumerate().try_for_each(|(index, row)| {
         check_row(row, request).map_err(|why| format!("rows[{index}], stream {}: {why}", row.key.stream))
     })
+}
+
+/// Refuses what follows on something else than is held: it was sent to a state that is lost, or begins within bytes that
+/// were counted meanwhile and goes beyond them. Whoever names no state is taken as it comes.
+pub(super) async fn check_follows(tx: &mut Transaction, request: &CountsRequest) -> Result<(), EngineError> {
+    let Some(known) = &request.store else { return Ok(()) };
+    if *known != store::identity(tx).await? {
+        let why = "this engine's state is not the one that the counts follow on: it was lost, or another engine answers";
+        return Err(EngineError::HeldOtherwise(why.to_owned()));
+    }
+    for StreamReport { stream, range, .. } in &request.streams {
+        let position = rows::position_within(tx, stream, *range).await?;
+        if let Some(position) = position {
+            let why = format!(
+                "of stream {stream} the bytes from {} to {position} are counted, {} to {} would count some twice",
+                range.start, range.start, range.end
+            );
+            return Err(EngineError::HeldOtherwise(why));
+        }
+    }
+    Ok(())
 }
 
 fn check_report(report: &StreamReport) -> Result<(), String> {

@@ -77,6 +77,7 @@ fn request(minute: i64, bad: u64) -> CountsRequest {
     CountsRequest {
         collector: "node".to_owned(),
         epoch: "e".to_owned(),
+        store: None,
         watermark_ms: Some(end_ms),
         archived_to_ms: None,
         edges_us: DEFAULT_EDGES_US.to_vec(),

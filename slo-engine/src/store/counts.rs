@@ -99,6 +99,25 @@ pub async fn position(tx: &mut Transaction, stream: &str) -> Result<Option<u64>,
     Ok(row.get::<Option<i64>, _>(0).map(offset))
 }
 
+/// Where the counted bytes end in which `range` begins, if it begins behind their start and goes beyond them.
+pub async fn position_within(
+    tx: &mut Transaction,
+    stream: &str,
+    range: ByteRange,
+) -> Result<Option<u64>, StoreError> {
+    let row = sqlx::query(
+        "SELECT MAX(range_end) FROM tallies \
+         WHERE stream = $1 AND range_start < $2 AND range_end > $2 AND range_end < $3",
+    )
+    .bind(stream.to_owned())
+    .bind(column(range.start))
+    .bind(column(range.end))
+    .fetch_one(&mut **tx)
+    .await
+    .map_err(doing("read positions"))?;
+    Ok(row.get::<Option<i64>, _>(0).map(offset))
+}
+
 /// Every row.
 pub async fn all_rows(tx: &mut Transaction) -> Result<Vec<StoredRow>, StoreError> {
     let rows = sqlx::query("SELECT * FROM counts ORDER BY minute, service, stream, sli, range_start")

@@ -6,7 +6,7 @@ use slo::series::Minute;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::{StoreError, Transaction, doing, reading};
+use super::{StoreError, Transaction, doing, hex, reading};
 
 /// Level of compression; a block is small, so a higher one gains nothing.
 const ZSTD_LEVEL: i32 = 3;
@@ -118,8 +118,4 @@ pub async fn take_amendments(tx: &mut Transaction) -> Result<Vec<MinuteId>, Stor
 fn block(row: &SqliteRow) -> Result<Block, StoreError> {
     let bytes = zstd::stream::decode_all(row.get::<&[u8], _>("body")).map_err(reading("ledger block"))?;
     Block::decode(&bytes).map_err(reading("ledger block"))
-}
-
-fn hex(hash: &[u8]) -> String {
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }

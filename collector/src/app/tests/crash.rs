@@ -19,6 +19,8 @@ enum Step {
     Kill { polls: u32 },
     /// A request to come fails; `applied`: only its answer gets lost.
     Fail { after: u32, applied: bool },
+    /// The engine loses all that it has, at a request to come.
+    Reborn { after: u32 },
     /// The checkpoint file is the one of before.
     OldCheckpoint,
     /// The checkpoint file is garbage.
@@ -87,6 +89,7 @@ impl World {
                 self.node.engine.set_silent(false);
             }
             Step::Fail { after, applied } => self.node.engine.fail_at(after, applied),
+            Step::Reborn { after } => self.node.engine.lose_all_at(after),
             Step::OldCheckpoint => {
                 let _ = std::fs::copy(self.checkpoints("json.1"), self.checkpoints("json"));
             }
@@ -189,6 +192,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => log.prop_map(|log| Step::CopyTruncate { log }),
         6 => (0..120u32).prop_map(|polls| Step::Kill { polls }),
         3 => (0..9u32, any::<bool>()).prop_map(|(after, applied)| Step::Fail { after, applied }),
+        1 => (0..9u32).prop_map(|after| Step::Reborn { after }),
         1 => Just(Step::OldCheckpoint),
         1 => Just(Step::BadCheckpoint),
         1 => Just(Step::Silent),

@@ -9,7 +9,7 @@ use archive::{DirectoryStore, Reader, Store};
 use flate2::{Compression, write::GzEncoder};
 use settings::Syntax;
 use slo::counts::{
-    ByteRange, CountRow, Counts, CountsReply, CountsRequest, Merge, MinuteId, RowKey, Sli, Tally, merge,
+    ByteRange, CountRow, Counts, CountsReply, CountsRequest, Held, Merge, MinuteId, RowKey, Sli, Tally, merge,
 };
 
 use crate::app::{App, Options};
@@ -39,6 +39,12 @@ struct Ranges {
     broken: BTreeMap<String, String>,
     watermark_ms: Option<i64>,
     archived_to_ms: Option<i64>,
+    /// Lines that it had when it first heard a watermark.
+    lines_at_watermark: Option<u64>,
+    /// Which state this is: another one after all was lost.
+    store: u64,
+    /// Requests until all is lost.
+    rebirth: Option<u32>,
     /// Requests until the engine fails: it fails before the commit, or after it and loses its answer.
     fail: Option<(u32, bool)>,
     silent: bool,
@@ -214,7 +220,17 @@ impl Engine {
 
     /// Forgets everything.
     pub(super) fn lose_all(&self) {
-        *self.0.lock().unwrap() = Ranges::default();
+        self.0.lock().unwrap().lose_all();
+    }
+
+    /// Forgets everything at the `after`-th request from now.
+    pub(super) fn lose_all_at(&self, after: u32) {
+        self.0.lock().unwrap().rebirth = Some(after);
+    }
+
+    /// Lines that it had when it first heard a watermark.
+    pub(super) fn lines_at_watermark(&self) -> Option<u64> {
+        self.0.lock().unwrap().lines_at_watermark
     }
 
     pub(super) fn watermark_ms(&self) -> Option<i64> {
@@ -258,8 +274,12 @@ impl Engine {
 }
 
 impl Ranges {
+    fn lose_all(&mut self) {
+        *self = Self { store: self.store + 1, ..Self::default() };
+    }
+
     fn take(&mut self, request: CountsRequest) -> CountsReply {
-        self.watermark_ms = request.watermark_ms.max(self.watermark_ms);
+        let watermark_ms = request.watermark_ms;
         self.archived_to_ms = request.archived_to_ms;
         for row in request.rows {
             let rows = self.rows.entry(row.key.clone()).or_default();
@@ -297,6 +317,11 @@ impl Ranges {
             }
             self.broken.extend(report.broken.map(|reason| (report.stream, reason)));
         }
+        if watermark_ms.is_some() {
+            let lines = self.streams.values().flatten().map(|(_, tally)| tally.lines).sum();
+            self.lines_at_watermark.get_or_insert(lines);
+        }
+        self.watermark_ms = watermark_ms.max(self.watermark_ms);
         CountsReply { positions, ..CountsReply::default() }
     }
 }
@@ -306,6 +331,17 @@ impl CountsService for Engine {
         let mut ranges = self.0.lock().unwrap();
         if ranges.hanging {
             return Box::pin(std::future::pending());
+        }
+        ranges.rebirth = match ranges.rebirth {
+            Some(0) => {
+                ranges.lose_all();
+                None
+            }
+            rebirth => rebirth.map(|after| after - 1),
+        };
+        if request.store != Some(ranges.store.to_string()) {
+            let reason = "its state is another one".into();
+            return Box::pin(std::future::ready(Err(SendError::AskAgain { reason })));
         }
         if request.rows.iter().any(|row| Some(row.key.minute) == ranges.reject) {
             let reason = "the test does not like the minute".into();
@@ -329,11 +365,12 @@ impl CountsService for Engine {
         Box::pin(std::future::ready(answer))
     }
 
-    fn positions(&self) -> BoxFuture<'_, Result<BTreeMap<String, u64>, SendError>> {
+    fn positions(&self) -> BoxFuture<'_, Result<Held, SendError>> {
         let ranges = self.0.lock().unwrap();
         let positions = ranges.streams.iter().map(|(id, tallies)| (id.clone(), position(tallies))).collect();
+        let held = Held { store: ranges.store.to_string(), positions };
         let silent = SendError::Retry { after: None, reason: "silent".into() };
-        Box::pin(std::future::ready(if ranges.silent { Err(silent) } else { Ok(positions) }))
+        Box::pin(std::future::ready(if ranges.silent { Err(silent) } else { Ok(held) }))
     }
 }
 

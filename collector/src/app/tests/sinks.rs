@@ -50,6 +50,34 @@ async fn an_engine_that_lost_everything_and_was_silent_at_start_gets_everything_
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_engine_that_is_born_anew_gets_what_is_left_in_the_files_and_only_then_a_watermark() {
+    let mut node = Node::with_files();
+    node.batch = ", batch: {max_events: 9}".into();
+    let lines = requests("a", 0, 500);
+    node.write("a.log", text(&lines[..300]));
+    node.write("b.log", text(&requests("b", 0, 50)));
+    let app = node.start().await;
+    app.caught_up().await.unwrap();
+    // What is in no file any more cannot be read again, and is not waited for.
+    node.remove("b.log");
+    node.rename("a.log", "a.log.1");
+    app.caught_up().await.unwrap();
+    node.gzip("a.log.1");
+    node.engine.lose_all();
+    node.write("a.log", text(&lines[300..400]));
+    app.caught_up().await.unwrap();
+    assert_eq!((node.engine.counted().lines, node.engine.lines_at_watermark()), (400, Some(400)));
+    node.engine.lose_all();
+    // Nothing is written: the next heartbeat finds out.
+    app.caught_up().await.unwrap();
+    node.append("a.log", text(&lines[400..]));
+    app.caught_up().await.unwrap();
+    balanced(&app.stop().await.unwrap());
+    assert_eq!((node.engine.counted().lines, node.engine.lines_at_watermark()), (500, Some(400)));
+    assert_eq!(node.archived().await.len(), 550);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_engine_that_is_silent_at_start_is_not_sent_what_it_has() {
     let mut node = Node::with_files();
     node.batch = ", batch: {max_events: 9}".into();

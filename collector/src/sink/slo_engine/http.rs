@@ -1,11 +1,10 @@
 //! The engine over HTTP: `POST /v1/counts` and `GET /v1/counts/positions`.
 
-use std::collections::BTreeMap;
 use std::sync::Once;
 use std::time::Duration;
 
 use reqwest::{RequestBuilder, Response, StatusCode};
-use slo::counts::{CountsReply, CountsRequest};
+use slo::counts::{CountsReply, CountsRequest, Held};
 
 use super::{BoxFuture, CountsService, SendError};
 
@@ -62,7 +61,7 @@ impl CountsService for Http {
         })
     }
 
-    fn positions(&self) -> BoxFuture<'_, Result<BTreeMap<String, u64>, SendError>> {
+    fn positions(&self) -> BoxFuture<'_, Result<Held, SendError>> {
         let url = format!("{}/v1/counts/positions", self.url);
         Box::pin(
             async move { self.ask(self.client.get(url)).await?.json().await.map_err(|error| retry(&error)) },
@@ -76,6 +75,7 @@ fn classify(status: StatusCode, after: Option<Duration>, reason: String) -> Send
         StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => {
             SendError::Reject { reason }
         }
+        StatusCode::CONFLICT => SendError::AskAgain { reason },
         _ => SendError::Retry { after, reason },
     }
 }
@@ -98,13 +98,15 @@ fn retry(error: &reqwest::Error) -> SendError {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
     use super::*;
 
     /// A server that gives one answer and returns what it was asked.
-    async fn ask(answer: &'static str) -> (String, Result<BTreeMap<String, u64>, SendError>) {
+    async fn ask(answer: &'static str) -> (String, Result<Held, SendError>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let engine =
             Http::new(format!("http://{}", listener.local_addr().unwrap()), Some("secret".into())).unwrap();
@@ -122,11 +124,12 @@ mod tests {
     #[tokio::test]
     async fn positions_are_asked_for_with_the_token() {
         let answer =
-            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{\"s\": 42}";
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 38\r\n\r\n{\"store\": \"x\", \"positions\": {\"s\": 42}}";
         let (request, positions) = ask(answer).await;
         assert!(request.starts_with("GET /v1/counts/positions HTTP/1.1\r\n"), "{request}");
         assert!(request.contains("authorization: Bearer secret"), "{request}");
-        assert_eq!(positions.unwrap(), BTreeMap::from([("s".to_owned(), 42)]));
+        let want = Held { store: "x".to_owned(), positions: BTreeMap::from([("s".to_owned(), 42)]) };
+        assert_eq!(positions.unwrap(), want);
     }
 
     #[tokio::test]
@@ -137,6 +140,8 @@ mod tests {
         assert!(reason.ends_with("answers 503 Service Unavailable: busy"), "{reason}");
         let bad = "HTTP/1.1 400 Bad Request\r\ncontent-length: 2\r\n\r\nno";
         assert!(matches!(ask(bad).await.1, Err(SendError::Reject { .. })));
+        let other = "HTTP/1.1 409 Conflict\r\ncontent-length: 2\r\n\r\nno";
+        assert!(matches!(ask(other).await.1, Err(SendError::AskAgain { .. })));
         let wrong_token = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n";
         assert!(matches!(ask(wrong_token).await.1, Err(SendError::Retry { .. })));
         assert!(matches!(ask("garbage").await.1, Err(SendError::Retry { .. })));

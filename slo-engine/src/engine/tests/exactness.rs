@@ -81,6 +81,7 @@ fn request(sent: Sent) -> CountsRequest {
     CountsRequest {
         collector: format!("c{}", sent.collector),
         epoch: "e".to_owned(),
+        store: None,
         // One of them never says that it has caught up.
         watermark_ms: (sent.collector > 0).then_some(newest.0 * 60_000),
         archived_to_ms: None,
