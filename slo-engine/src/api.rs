@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::body::to_bytes;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, State};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -21,6 +21,9 @@ use crate::page;
 
 /// Largest body of `POST /v1/counts`.
 const MAX_BODY_BYTES: usize = 64 << 20;
+
+/// When to ask again what cannot be answered now.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("2");
 
 /// Longest text of axum's own refusals.
 const MAX_TEXT_BYTES: usize = 64 << 10;
@@ -239,9 +242,9 @@ impl From<EngineError> for Refusal {
             EngineError::BadRows(_) => StatusCode::BAD_REQUEST,
             EngineError::NoIncident(_) => StatusCode::NOT_FOUND,
             EngineError::HeldOtherwise(_) => StatusCode::CONFLICT,
-            EngineError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            EngineError::Filling | EngineError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
-        if status.is_server_error() {
+        if matches!(error, EngineError::Store(_)) {
             tracing::error!(%error, "request failed");
         }
         Self { status, error: error.to_string() }
@@ -250,7 +253,11 @@ impl From<EngineError> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        (self.status, Json(Problem { error: self.error })).into_response()
+        let mut response = (self.status, Json(Problem { error: self.error })).into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS);
+        }
+        response
     }
 }
 

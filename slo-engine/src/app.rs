@@ -22,6 +22,7 @@ use crate::export::exporter::{Exporter, Pace};
 use crate::failure::Failure;
 use crate::kibana::Updater;
 use crate::metrics::Metrics;
+use crate::refill::Refill;
 use crate::reports::keeper::Keeper;
 use crate::store::Store;
 
@@ -44,6 +45,7 @@ pub struct App {
     pub engine: Arc<Engine>,
     /// Sends what the engine decides.
     pub dispatcher: Arc<Dispatcher<Store>>,
+    readiness: Readiness,
     addr: Option<SocketAddr>,
     stopper: Stopper,
     stop: Stop,
@@ -58,8 +60,13 @@ impl App {
         let reports = config.reports.clone();
         let updater = Updater::new(&config)?;
         let (environment, elasticsearch) = (config.environment.clone(), config.elasticsearch.clone());
+        let refill = Refill::new(&config);
         let mut app = Self::open(config, Clock::Wall, &registry).await?;
+        let is_empty = refill.begin(&app.engine, &app.readiness).await?;
         app.listen(listen, token, registry).await?;
+        if is_empty {
+            app.run_refill(refill);
+        }
         app.run_dispatcher();
         app.run_clock();
         app.run_keeper(Keeper::open(reports, app.engine.clone())?);
@@ -92,7 +99,8 @@ impl App {
         let notifiers: Arc<Notifiers> = Arc::new(config.notifiers);
         let dispatcher = Arc::new(Dispatcher::new(engine.store(), notifiers));
         let (stopper, stop) = telemetry::stopper();
-        Ok(Self { engine, dispatcher, addr: None, stopper, stop, tasks: Vec::new() })
+        let readiness = Readiness::default();
+        Ok(Self { engine, dispatcher, readiness, addr: None, stopper, stop, tasks: Vec::new() })
     }
 
     /// Serves the API and the page. Port 0 takes a free one.
@@ -107,7 +115,7 @@ impl App {
         })?;
         self.addr = Some(listener.local_addr()?);
         let api = api::router(Api { engine: self.engine.clone(), token });
-        let router = api.merge(telemetry::router(registry, Readiness::default()));
+        let router = api.merge(telemetry::router(registry, self.readiness.clone()));
         let stop = self.stop.clone();
         self.tasks.push(tokio::spawn(async move {
             let stopped = async move { stop.wait().await };
@@ -134,6 +142,16 @@ impl App {
         self.engine.store().close().await;
     }
 
+    fn run_refill(&mut self, refill: Refill) {
+        let (engine, readiness, stop) = (self.engine.clone(), self.readiness.clone(), self.stop.clone());
+        self.tasks.push(tokio::spawn(async move {
+            tokio::select! {
+                () = stop.wait() => {}
+                () = refill.run(engine, readiness) => {}
+            }
+        }));
+    }
+
     fn run_dispatcher(&mut self) {
         let (dispatcher, stop) = (self.dispatcher.clone(), self.stop.clone());
         let wake = self.engine.wake.clone();
@@ -142,8 +160,14 @@ impl App {
 
     /// Looks after the months at start, since some may have ended meanwhile, and whenever the schedule comes.
     fn run_keeper(&mut self, keeper: Keeper) {
-        let (stop, metrics) = (self.stop.clone(), self.engine.metrics().clone());
+        let (stop, engine) = (self.stop.clone(), self.engine.clone());
         self.tasks.push(tokio::spawn(async move {
+            // A seal is for ever.
+            tokio::select! {
+                () = stop.wait() => return,
+                () = engine.full() => {}
+            }
+            let metrics = engine.metrics();
             loop {
                 let wait = match keeper.keep(now()).await {
                     Ok(kept) => {
@@ -193,6 +217,11 @@ impl App {
     fn run_clock(&mut self) {
         let (engine, stop) = (self.engine.clone(), self.stop.clone());
         self.tasks.push(tokio::spawn(async move {
+            // What is not there yet must neither page nor be said in the ledger.
+            tokio::select! {
+                () = stop.wait() => return,
+                () = engine.filled() => {}
+            }
             let mut interval = tokio::time::interval(TICK);
             loop {
                 tokio::select! {

@@ -6,11 +6,13 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::bootstrap::BootstrapArgs;
+use crate::chain::LedgerArgs;
 use crate::failure::Failure;
 use crate::kibana::DashboardsCommand;
+use crate::refill::RefillArgs;
 use crate::reports::ReportArgs;
 use crate::up::UpArgs;
-use crate::{app, bootstrap, kibana, reports, up};
+use crate::{app, bootstrap, chain, kibana, refill, reports, up};
 
 /// Exit code of a configuration that was refused (`EX_CONFIG` of sysexits.h).
 pub const EXIT_CONFIG: u8 = 78;
@@ -35,6 +37,10 @@ enum Command {
     },
     /// Installs the index templates in Elasticsearch or OpenSearch, and shows what differed.
     Bootstrap(BootstrapArgs),
+    /// Fills the state of an engine that is not running, where nothing is counted.
+    Refill(RefillArgs),
+    /// Verifies the ledger and prints the last word on every minute.
+    Ledger(LedgerArgs),
     /// Writes the report of a calendar month.
     Report(ReportArgs),
     /// Renders Kibana dashboards, or brings them into Kibana.
@@ -48,6 +54,8 @@ pub async fn main() -> ExitCode {
         Command::Up(args) => up::main(args).await,
         Command::Serve { config } => app::main(&config).await,
         Command::Bootstrap(args) => bootstrap::main(args).await,
+        Command::Refill(args) => refill::main(&args).await,
+        Command::Ledger(args) => chain::main(&args).await,
         Command::Report(args) => reports::main(&args).await,
         Command::Dashboards(command) => kibana::main(&command).await,
     };

@@ -12,8 +12,13 @@ use settings::{Node, Problem, Problems, Syntax, Table, Value};
 use slo::counts::DEFAULT_EDGES_US;
 
 use crate::discovery::Service;
+use crate::refill::RefillConfig;
 use crate::schedule::{Schedule, ScheduleError};
 use crate::specs::Specs;
+
+mod archive;
+
+pub use archive::ArchiveConfig;
 
 /// The fourth of each month: more than 72 h after the end of the one before, in every zone.
 const REPORTS_SCHEDULE: &str = "0 6 4 * *";
@@ -52,6 +57,10 @@ pub struct Config {
     pub dashboards: Option<dashboards::Config>,
     /// Where results and counts are written.
     pub elasticsearch: Option<Elasticsearch>,
+    /// Where the collectors' archive lies.
+    pub archive: Option<ArchiveConfig>,
+    /// How an empty state is filled.
+    pub refill: RefillConfig,
 }
 
 /// How months are sealed.
@@ -119,6 +128,8 @@ impl Config {
         let specs = specs(&mut table, env);
         let notifiers = notifiers(&mut table);
         let policies = notifiers.as_ref().and_then(|notifiers| policies(&mut table, notifiers));
+        let archive = ArchiveConfig::prove(&mut table);
+        let refill = RefillConfig::prove(&mut table);
         table.node("escalation");
         let elasticsearch = table.table("elasticsearch").map(elasticsearch);
         table.finish();
@@ -134,6 +145,8 @@ impl Config {
             reports: reports?,
             dashboards,
             elasticsearch,
+            archive,
+            refill,
         })
     }
 }

@@ -147,6 +147,16 @@ impl Counts {
         known.filter(move |(_, minute)| minute.plus(FORGET_AFTER_MINUTES) >= now || Some(*minute) == furthest)
     }
 
+    /// Whether some collector that is expected at `now` has not said yet how far it has read.
+    pub fn lacks_word(&self, now: MinuteId) -> bool {
+        let sources = self.services.values().flat_map(BTreeMap::values);
+        let recent = sources.flat_map(|source| source.collectors(&self.reach));
+        !self.reach.everything
+            && recent.into_iter().any(|(collector, to)| {
+                to.plus(FORGET_AFTER_MINUTES) >= now && !self.reach.read_to.contains_key(collector)
+            })
+    }
+
     /// The first minute from `from` on that is not idle for some service.
     pub fn next_busy(&self, from: MinuteId) -> Option<MinuteId> {
         let series = self.all_series();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use alerts::{Command, Escalations, IncidentId, Input, Policies};
 use jiff::Timestamp;
 use slo::counts::{CountsReply, CountsRequest, DEFAULT_EDGES_US, Held, MinuteId, Sli, StreamReport};
-use tokio::sync::{Mutex, MutexGuard, Notify};
+use tokio::sync::{Mutex, MutexGuard, Notify, watch};
 
 use crate::counts::Counts;
 use crate::discovery::Service;
@@ -21,10 +21,14 @@ use crate::store::{
 };
 
 pub mod export;
+mod fill;
 mod ingest;
 mod ledger;
 #[cfg(test)]
 mod tests;
+
+use fill::Filling;
+pub use fill::{Filled, HeldRanges};
 
 /// How many minutes of event time are judged before the state is committed even when nothing happened.
 const CHECKPOINT_MINUTES: i64 = 1000;
@@ -70,6 +74,7 @@ pub struct Engine {
     metrics: Metrics,
     exports: bool,
     state: Mutex<State>,
+    filling: watch::Sender<Filling>,
     /// Notified after each commit that may have put something into the outbox.
     pub wake: Arc<Notify>,
 }
@@ -85,6 +90,8 @@ struct State {
     listening_since: Option<MinuteId>,
     episodes: AllEpisodes,
     escalations: Escalations,
+    /// When a state that was lost was full again.
+    filled_at: Option<Timestamp>,
     /// What the escalation machine commanded and is not committed yet.
     commands: Vec<Command>,
 }
@@ -101,6 +108,11 @@ pub enum EngineError {
     /// The sender thinks that the engine holds something else than it does.
     #[error("nothing was counted: {0}; GET /v1/counts/positions says what is held")]
     HeldOtherwise(String),
+    /// What is held is not known yet.
+    #[error(
+        "this engine's state was lost and is being filled again; what it holds is known when that has ended"
+    )]
+    Filling,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -118,6 +130,7 @@ impl Engine {
         if !exports {
             exports::forget(&mut tx).await?;
         }
+        let filled_at = fill::filled_at(&mut tx).await?;
         store::commit(tx).await?;
         let state = State {
             counts: Counts::default(),
@@ -126,11 +139,13 @@ impl Engine {
             listening_since: None,
             episodes: episodes.into_iter().map(|(service, sli, state)| ((service, sli), state)).collect(),
             escalations: Escalations::restore(policies, incidents),
+            filled_at,
             commands: Vec::new(),
         };
+        let (filling, _) = watch::channel(Filling::No);
         let wake = Arc::new(Notify::new());
         let state = Mutex::new(state);
-        Ok(Self { store, specs, services, clock, metrics, exports, state, wake })
+        Ok(Self { store, specs, services, clock, metrics, exports, state, filling, wake })
     }
 
     /// Takes rows; when it returns, they are committed.
@@ -146,6 +161,9 @@ impl Engine {
             exports::mark(&mut tx, export::marks(&request, &ingested, &touched)).await?;
         }
         ledger::amend(&mut tx, touched).await?;
+        if read_before.is_none() {
+            ledger::amend_undecided(&mut tx, &request).await?;
+        }
         let mut positions = BTreeMap::new();
         for StreamReport { stream, .. } in &request.streams {
             if let Some(position) = store_counts::position(&mut tx, stream).await? {
@@ -157,12 +175,15 @@ impl Engine {
         store::commit(tx).await?;
         state.stale = stale;
         self.metrics.rows_received(&request, ingested.added.len());
-        state.take(&request, &ingested, &self.specs);
+        state.take(&request, &ingested, &self.specs, &BTreeSet::new());
         Ok(CountsReply { positions, edges_us: DEFAULT_EDGES_US.to_vec(), version: 1 })
     }
 
     /// Which state this is, and for each stream the offset below which everything is counted.
     pub async fn positions(&self) -> Result<Held, EngineError> {
+        if *self.filling.borrow() == Filling::Awaited {
+            return Err(EngineError::Filling);
+        }
         let mut tx = self.store.begin().await?;
         let store = store::identity(&mut tx).await?;
         Ok(Held { store, positions: store_counts::positions(&mut tx).await? })

@@ -3,6 +3,7 @@
 pub mod api;
 pub mod app;
 pub mod bootstrap;
+pub mod chain;
 pub mod cli;
 pub mod config;
 pub mod counts;
@@ -17,6 +18,7 @@ pub mod kibana;
 pub mod metrics;
 pub mod overview;
 pub mod page;
+pub mod refill;
 pub mod reports;
 pub mod schedule;
 pub mod specs;

@@ -198,6 +198,6 @@ fn classify(error: &EngineError) -> SendError {
     match error {
         EngineError::BadRows(_) | EngineError::NoIncident(_) => SendError::Reject { reason },
         EngineError::HeldOtherwise(_) => SendError::AskAgain { reason },
-        EngineError::Store(_) => SendError::Retry { after: None, reason },
+        EngineError::Filling | EngineError::Store(_) => SendError::Retry { after: None, reason },
     }
 }

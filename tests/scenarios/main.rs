@@ -9,6 +9,7 @@ mod counts;
 mod dashboards;
 mod kill;
 mod production;
+mod refill;
 mod serve;
 mod tidy;
 mod up;

@@ -88,19 +88,47 @@ impl<'a> Reader<'a> {
     /// The next segment that can be read; nothing at the end.
     ///
     /// # Errors
-    /// [`ReadError`]; the reader stands behind the segment then.
+    /// [`ReadError`]. Where the store failed, the next call tries the same segment again.
     pub async fn next(&mut self) -> Result<Option<Part>, ReadError> {
-        while let Some(key) = self.manifests.next() {
-            match self.read(&key).await? {
-                Ok((manifest, records)) => {
+        self.next_where(|_| true).await
+    }
+
+    /// The next segment that is `wanted` and can be read. Of the others only the manifest is read, and what they repeat is
+    /// not known.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub async fn next_where(
+        &mut self,
+        wanted: impl Fn(&Manifest) -> bool + Send,
+    ) -> Result<Option<Part>, ReadError> {
+        while let Some(key) = self.manifests.as_slice().first().cloned() {
+            let manifest = self.manifest(&key).await;
+            let read = match manifest {
+                Ok(Ok(manifest)) if !wanted(&manifest) => Ok(Ok(None)),
+                Ok(Ok(manifest)) => self.records(manifest).await.map(|read| read.map(Some)),
+                Ok(Err(corrupt)) => Ok(Err(corrupt)),
+                Err(error) => Err(error),
+            };
+            if !matches!(read, Err(ReadError::Store(_))) {
+                self.manifests.next();
+            }
+            match read? {
+                Ok(Some((manifest, records))) => {
                     let records = self.drop_repeats(records);
                     self.hold(&manifest);
                     return Ok(Some(Part { manifest, records }));
                 }
+                Ok(None) => {}
                 Err(corrupt) => self.findings.corrupt.push(corrupt),
             }
         }
         Ok(None)
+    }
+
+    /// How many segments are still to be looked at.
+    pub fn remaining(&self) -> usize {
+        self.manifests.len()
     }
 
     /// Records that were dropped so far because an earlier segment covers them.
@@ -117,7 +145,7 @@ impl<'a> Reader<'a> {
         (self.findings, self.held)
     }
 
-    async fn read(&self, key: &str) -> Result<Result<(Manifest, Vec<Record>), Corrupt>, ReadError> {
+    async fn manifest(&self, key: &str) -> Result<Result<Manifest, Corrupt>, ReadError> {
         let corrupt = |key: &str, reason: String| Ok(Err(Corrupt { key: key.to_owned(), reason }));
         let manifest = match Manifest::parse(&self.store.get(key).await?) {
             Ok(manifest) => manifest,
@@ -131,10 +159,17 @@ impl<'a> Reader<'a> {
         if self.data.binary_search(&manifest.key).is_err() {
             return corrupt(&manifest.key, "the manifest is there, the data is not".to_owned());
         }
+        Ok(Ok(manifest))
+    }
+
+    async fn records(
+        &self,
+        manifest: Manifest,
+    ) -> Result<Result<(Manifest, Vec<Record>), Corrupt>, ReadError> {
         let data = self.store.get(&manifest.key).await?;
         match segment::decode(&data, &manifest.contents) {
             Ok(records) => Ok(Ok((manifest, records))),
-            Err(reason) => corrupt(&manifest.key, reason),
+            Err(reason) => Ok(Err(Corrupt { key: manifest.key, reason })),
         }
     }
 

@@ -126,8 +126,11 @@ impl Following {
     fn say_what_is_gone(&mut self) {
         let gone = self.tails.gone(&std::mem::take(&mut self.gone_back));
         if gone > 0 {
-            tracing::warn!(source = self.context.name, streams = gone,
-                "streams to be read again lie in no file any more; an engine gets them by its refill");
+            tracing::warn!(
+                source = self.context.name,
+                streams = gone,
+                "streams to be read again lie in no file any more; an engine gets them by its refill"
+            );
         }
     }
 

@@ -364,8 +364,11 @@ impl<S: Sink> Driver<S> {
     }
 
     fn go_back(&mut self, positions: &Positions) {
-        tracing::warn!(sink = self.context.name, streams = positions.len(),
-            "the receiver lacks what it had or was thought to have; reading it again from the files that are left");
+        tracing::warn!(
+            sink = self.context.name,
+            streams = positions.len(),
+            "the receiver lacks what it had or was thought to have; reading it again from the files that are left"
+        );
         self.rewinds += 1;
         self.caught_up.clear();
         for source in &self.context.rewinds {

@@ -102,7 +102,7 @@ async fn whoever_writes_shows_the_token_before_the_body_is_read() {
     }
     for headers in ["authorization: bearer t\r\n", "authorization: Bearer t\r\n"] {
         let (status, _, said) = served.ask("GET", "/v1/counts/positions", headers, "").await;
-        assert_eq!((status, said.as_str()), (200, "{}"));
+        assert!(status == 200 && said.ends_with("\"positions\":{}}"), "{status} {said}");
     }
 }
 

@@ -46,7 +46,7 @@ fn every_mistake_is_told_at_once_with_its_line() {
         &[
             "engine.yaml:1: listen: \"nowhere\" is not an address; write an address and a port, like 0.0.0.0:8080",
             "engine.yaml:3: services: \"web\" is not namespace/name",
-            "engine.yaml:4: colour: unknown key; allowed here: listen, data_dir, counts, environment, reports, dashboards, services, slos, notifiers, escalation, elasticsearch",
+            "engine.yaml:4: colour: unknown key; allowed here: listen, data_dir, counts, environment, reports, dashboards, services, slos, notifiers, escalation, archive, refill, sli, elasticsearch",
             "engine.yaml:5: environment: \"EU 1\" cannot name an environment: use at most 64 lower-case letters, digits, '-' and '_', begin with a letter or digit",
             "engine.yaml:7: reports.schedule: \"0 6 31 2 *\" never comes, like the 30th of February",
         ],

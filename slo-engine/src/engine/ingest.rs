@@ -34,8 +34,8 @@ pub(super) fn check(request: &CountsRequest) -> Result<(), String> {
     })
 }
 
-/// Refuses what follows on something else than is held: it was sent to a state that is lost, or begins within bytes that
-/// were counted meanwhile and goes beyond them. Whoever names no state is taken as it comes.
+/// Refuses what follows on something else than is held: it was sent to a state that is lost, or cuts through bytes that were
+/// counted meanwhile. Whoever names no state is taken as it comes.
 pub(super) async fn check_follows(tx: &mut Transaction, request: &CountsRequest) -> Result<(), EngineError> {
     let Some(known) = &request.store else { return Ok(()) };
     if *known != store::identity(tx).await? {
@@ -43,11 +43,10 @@ pub(super) async fn check_follows(tx: &mut Transaction, request: &CountsRequest)
         return Err(EngineError::HeldOtherwise(why.to_owned()));
     }
     for StreamReport { stream, range, .. } in &request.streams {
-        let position = rows::position_within(tx, stream, *range).await?;
-        if let Some(position) = position {
+        if let Some(held) = rows::cut_through(tx, stream, *range).await? {
             let why = format!(
-                "of stream {stream} the bytes from {} to {position} are counted, {} to {} would count some twice",
-                range.start, range.start, range.end
+                "of stream {stream} the bytes {} to {} are counted, {} to {} would count some of them twice",
+                held.start, held.end, range.start, range.end
             );
             return Err(EngineError::HeldOtherwise(why));
         }
@@ -154,12 +153,19 @@ pub(super) async fn load(
 
 impl State {
     /// Brings memory in step with rows that were just committed, or marks it stale where adding is not enough.
-    pub(super) fn take(&mut self, request: &CountsRequest, ingested: &Ingested, specs: &Specs) {
+    /// The streams `kept` go on being sent by whom they were.
+    pub(super) fn take(
+        &mut self,
+        request: &CountsRequest,
+        ingested: &Ingested,
+        specs: &Specs,
+        kept: &BTreeSet<String>,
+    ) {
         self.stale |= ingested.replaced || self.learn(request);
         if self.stale {
             return;
         }
-        for report in &request.streams {
+        for report in request.streams.iter().filter(|report| !kept.contains(&report.stream)) {
             self.counts.sends(&request.collector, &report.stream);
         }
         for &index in &ingested.added {

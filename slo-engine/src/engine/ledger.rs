@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use slo::counts::{MinuteId, Sli};
+use slo::counts::{CountsRequest, MinuteId, Sli};
 use slo::ledger::{Entry, EntryState};
 use slo::series::Minute;
 
@@ -23,7 +23,10 @@ type Ladders = BTreeMap<Service, Vec<u64>>;
 impl State {
     /// Appends the minutes that are due, and the amendments.
     pub(super) async fn write_ledger(&self, tx: &mut Transaction) -> Result<(), StoreError> {
-        let Some(due) = self.judged_to.map(|judged| judged.plus(-ENTERS_AFTER)) else { return Ok(()) };
+        let Some(judged) = self.judged_to.filter(|judged| !self.waits_for_collectors(*judged)) else {
+            return Ok(());
+        };
+        let due = judged.plus(-ENTERS_AFTER);
         let Some(first) = self.counts.first() else { return Ok(()) };
         let from = said_to(tx).await?.unwrap_or(first);
         let mut minutes = ledger::take_amendments(tx).await?;
@@ -37,6 +40,13 @@ impl State {
             store::set_meta(tx, LEDGER_TO, &due.0.to_string()).await?;
         }
         Ok(())
+    }
+
+    /// Nothing but the collectors tells how far they have read, so after a refill the ledger waits for them, for as long as a
+    /// minute waits to enter it.
+    fn waits_for_collectors(&self, judged: MinuteId) -> bool {
+        let filled = self.filled_at.map(MinuteId::of_timestamp);
+        filled.is_some_and(|filled| judged < filled.plus(ENTERS_AFTER)) && self.counts.lacks_word(judged)
     }
 
     /// Minutes in which some SLI is not idle; an idle minute between two blocks needs no word.
@@ -93,6 +103,16 @@ pub(super) async fn amend(
         }
     }
     Ok(())
+}
+
+/// Notes the minutes, already spoken of, that the first watermark of a collector decides.
+pub(super) async fn amend_undecided(tx: &mut Transaction, request: &CountsRequest) -> Result<(), StoreError> {
+    let (Some(watermark), Some(from)) =
+        (request.watermark_ms, rows::first_undecided(tx, &request.collector).await?)
+    else {
+        return Ok(());
+    };
+    ledger::note_amendments(tx, MinuteId(from), MinuteId::of_ms(watermark)).await
 }
 
 async fn said_to(tx: &mut Transaction) -> Result<Option<MinuteId>, StoreError> {

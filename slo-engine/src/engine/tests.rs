@@ -20,6 +20,7 @@ use crate::store::{self, Store};
 mod exactness;
 mod export;
 mod gaps;
+mod refilled;
 mod wall_clock;
 
 /// 2026-11-23T10:00:00Z.

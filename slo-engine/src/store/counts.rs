@@ -1,7 +1,7 @@
 //! Count rows, tallies and streams in the store: what a byte range does to those that are there is decided by
 //! [`slo::counts::merge`], and adjacent ranges of a key are joined, so a key has seldom more than one row.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -15,10 +15,14 @@ use sqlx::sqlite::SqliteRow;
 use super::{StoreError, Transaction, doing, reading};
 
 mod place;
+mod ranges;
 mod streams;
 
 use place::{Put, Ranged, place};
-pub use streams::{StoredCollector, StoredStream, all_collectors, collector, stream, tallies};
+pub use ranges::{cut_through, position, positions, ranges};
+pub use streams::{
+    StoredCollector, StoredStream, all_collectors, collector, first_undecided, stream, tallies,
+};
 
 /// A row as it lies in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,14 +67,35 @@ pub struct Ingested {
 
 /// Writes what of `request` is news.
 pub async fn ingest(tx: &mut Transaction, request: &CountsRequest) -> Result<Ingested, StoreError> {
+    ingest_keeping(tx, request, &BTreeSet::new()).await
+}
+
+/// The same; of the streams `kept`, what is known of them stays, but for their counts.
+pub async fn ingest_keeping(
+    tx: &mut Transaction,
+    request: &CountsRequest,
+    kept: &BTreeSet<String>,
+) -> Result<Ingested, StoreError> {
     let archived_to_ms = archived_to(archived_to_ms(tx, &request.collector).await?, request);
     put_collector(tx, request, archived_to_ms).await?;
+    let mut held: BTreeMap<&str, Vec<ByteRange>> = BTreeMap::new();
     for report in &request.streams {
-        put_stream(tx, &request.collector, report).await?;
+        held.insert(&report.stream, ranges(tx, &report.stream).await?);
+    }
+    for report in &request.streams {
+        if kept.contains(&report.stream) {
+            streams::widen(tx, report).await?;
+        } else {
+            put_stream(tx, &request.collector, report).await?;
+        }
         put_tally(tx, report).await?;
     }
     let mut ingested = Ingested { archived_to_ms, ..Ingested::default() };
-    for (index, row) in request.rows.iter().enumerate() {
+    // What lies in bytes that are counted is a repeat, however it was cut the first time.
+    let is_counted = |row: &CountRow| {
+        held.get(&*row.key.stream).is_some_and(|held| held.iter().any(|held| held.contains(row.range)))
+    };
+    for (index, row) in request.rows.iter().enumerate().filter(|(_, row)| !is_counted(row)) {
         match put_row(tx, row, request).await? {
             Put::Repeat => {}
             Put::Added => ingested.added.push(index),
@@ -78,44 +103,6 @@ pub async fn ingest(tx: &mut Transaction, request: &CountsRequest) -> Result<Ing
         }
     }
     Ok(ingested)
-}
-
-/// For each stream, the offset below which everything is counted, whoever sent it.
-pub async fn positions(tx: &mut Transaction) -> Result<BTreeMap<String, u64>, StoreError> {
-    let rows = sqlx::query("SELECT stream, MAX(range_end) FROM tallies GROUP BY stream")
-        .fetch_all(&mut **tx)
-        .await
-        .map_err(doing("read positions"))?;
-    Ok(rows.iter().map(|row| (row.get(0), offset(row.get(1)))).collect())
-}
-
-/// The same of one stream; nothing where none of it is counted.
-pub async fn position(tx: &mut Transaction, stream: &str) -> Result<Option<u64>, StoreError> {
-    let row = sqlx::query("SELECT MAX(range_end) FROM tallies WHERE stream = $1")
-        .bind(stream.to_owned())
-        .fetch_one(&mut **tx)
-        .await
-        .map_err(doing("read positions"))?;
-    Ok(row.get::<Option<i64>, _>(0).map(offset))
-}
-
-/// Where the counted bytes end in which `range` begins, if it begins behind their start and goes beyond them.
-pub async fn position_within(
-    tx: &mut Transaction,
-    stream: &str,
-    range: ByteRange,
-) -> Result<Option<u64>, StoreError> {
-    let row = sqlx::query(
-        "SELECT MAX(range_end) FROM tallies \
-         WHERE stream = $1 AND range_start < $2 AND range_end > $2 AND range_end < $3",
-    )
-    .bind(stream.to_owned())
-    .bind(column(range.start))
-    .bind(column(range.end))
-    .fetch_one(&mut **tx)
-    .await
-    .map_err(doing("read positions"))?;
-    Ok(row.get::<Option<i64>, _>(0).map(offset))
 }
 
 /// Every row.

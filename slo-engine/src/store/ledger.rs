@@ -104,6 +104,20 @@ pub async fn note_amendment(tx: &mut Transaction, minute: MinuteId) -> Result<()
     Ok(())
 }
 
+/// Notes every minute of `[from, to)` of which something was said.
+pub async fn note_amendments(tx: &mut Transaction, from: MinuteId, to: MinuteId) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO amendments (minute) SELECT DISTINCT minute FROM ledger WHERE minute >= $1 AND minute < $2 \
+         ON CONFLICT (minute) DO NOTHING",
+    )
+    .bind(from.0)
+    .bind(to.0)
+    .execute(&mut **tx)
+    .await
+    .map_err(doing("note amendments"))?;
+    Ok(())
+}
+
 /// Minutes that are to be amended; the note is gone with the transaction that amends them.
 pub async fn take_amendments(tx: &mut Transaction) -> Result<Vec<MinuteId>, StoreError> {
     let rows = sqlx::query("DELETE FROM amendments RETURNING minute")

@@ -123,8 +123,7 @@ mod tests {
 
     #[tokio::test]
     async fn positions_are_asked_for_with_the_token() {
-        let answer =
-            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 38\r\n\r\n{\"store\": \"x\", \"positions\": {\"s\": 42}}";
+        let answer = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 38\r\n\r\n{\"store\": \"x\", \"positions\": {\"s\": 42}}";
         let (request, positions) = ask(answer).await;
         assert!(request.starts_with("GET /v1/counts/positions HTTP/1.1\r\n"), "{request}");
         assert!(request.contains("authorization: Bearer secret"), "{request}");

@@ -19,17 +19,17 @@ fn heard(collector: &str, minute: i64, bad: u64, watermark: Option<i64>) -> Coun
 }
 
 /// Only the watermark.
-fn heartbeat(collector: &str, watermark: i64) -> CountsRequest {
+pub(super) fn heartbeat(collector: &str, watermark: i64) -> CountsRequest {
     let request = heard(collector, 0, 0, Some(watermark));
     CountsRequest { streams: Vec::new(), rows: Vec::new(), ..request }
 }
 
 /// `seconds` into minute `minute`.
-fn at(minute: i64, seconds: i64) -> Timestamp {
+pub(super) fn at(minute: i64, seconds: i64) -> Timestamp {
     MinuteId(START + minute).start() + SignedDuration::from_secs(seconds)
 }
 
-async fn wall(dir: &Path) -> Engine {
+pub(super) async fn wall(dir: &Path) -> Engine {
     engine_by(Clock::Wall, dir).await
 }
 

@@ -1,6 +1,7 @@
 //! Streams and collectors, as they lie in the store.
 
 use serde::{Deserialize, Serialize};
+use slo::counts::StreamReport;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
@@ -115,4 +116,34 @@ fn stored_stream(row: &SqliteRow) -> StoredStream {
         ended: row.get::<i64, _>("ended") != 0,
         broken: row.get("broken"),
     }
+}
+
+/// Takes in how old and how new the lines of a report are, and nothing else of it.
+pub(super) async fn widen(tx: &mut Transaction, report: &StreamReport) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE streams SET \
+         oldest_ms = CASE WHEN oldest_ms IS NULL OR $2 < oldest_ms THEN $2 ELSE oldest_ms END, \
+         newest_ms = CASE WHEN newest_ms IS NULL OR $3 > newest_ms THEN $3 ELSE newest_ms END WHERE stream = $1",
+    )
+    .bind(report.stream.clone())
+    .bind(report.oldest_ms)
+    .bind(report.newest_ms)
+    .execute(&mut **tx)
+    .await
+    .map_err(doing("write a stream"))?;
+    Ok(())
+}
+
+/// The oldest minute of which it is decided by the first watermark of a collector whether it was read: the newest one, of
+/// the service that has had none for longest, that its streams hold a count of.
+pub async fn first_undecided(tx: &mut Transaction, collector: &str) -> Result<Option<i64>, StoreError> {
+    let row = sqlx::query(
+        "SELECT MIN(newest) FROM (SELECT MAX(c.minute) AS newest FROM streams s \
+         JOIN counts c ON c.stream = s.stream WHERE s.collector = $1 GROUP BY c.service, c.origin) AS newest_of_each",
+    )
+    .bind(collector.to_owned())
+    .fetch_one(&mut **tx)
+    .await
+    .map_err(doing("read count rows"))?;
+    Ok(row.get(0))
 }

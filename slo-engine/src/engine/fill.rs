@@ -1,0 +1,145 @@
+//! Filling a state that was lost: counts that somebody else kept, added where nothing is counted.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use slo::counts::{ByteRange, CountsRequest};
+
+use super::{Engine, EngineError, ingest, ledger};
+use crate::store::{self, StoreError, Transaction, counts as store_counts};
+
+/// Key of how far filling has come: absent in a store that was never filled.
+const REFILL: &str = "refill";
+
+/// Key of when filling ended, in milliseconds since 1970.
+const FILLED_MS: &str = "filled_ms";
+
+/// Whether the state is being filled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Filling {
+    /// It is as full as it gets.
+    #[default]
+    No,
+    /// Whoever asks how far it is waits.
+    Awaited,
+    /// Nobody waits any more.
+    Late,
+}
+
+/// For each stream the bytes that are counted, ascending.
+pub type HeldRanges = BTreeMap<String, Vec<ByteRange>>;
+
+/// What a fill added.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Filled {
+    /// Count rows.
+    pub rows: u64,
+    /// Lines.
+    pub lines: u64,
+}
+
+impl Engine {
+    /// Whether the state is new, or filling it was begun and not ended.
+    pub async fn is_to_be_filled(&self) -> Result<bool, EngineError> {
+        let mut tx = self.store.begin().await?;
+        let known = store::meta(&mut tx, REFILL).await?;
+        Ok(match known.as_deref() {
+            Some(known) => known == "begun",
+            None => store_counts::positions(&mut tx).await?.is_empty(),
+        })
+    }
+
+    /// From here to [`end_filling`](Self::end_filling) nobody is told positions, so that collectors wait.
+    pub async fn begin_filling(&self) -> Result<(), EngineError> {
+        self.note_filling("begun", None).await?;
+        self.filling.send_replace(Filling::Awaited);
+        Ok(())
+    }
+
+    /// Collectors are waited for no longer, and figures are judged; filling may go on.
+    pub fn stop_waiting(&self) {
+        self.filling.send_replace(Filling::Late);
+    }
+
+    /// The state is as full as it gets.
+    pub async fn end_filling(&self, now: Timestamp) -> Result<(), EngineError> {
+        self.note_filling("done", Some(now)).await?;
+        self.state.lock().await.filled_at = Some(now);
+        self.filling.send_replace(Filling::No);
+        Ok(())
+    }
+
+    /// Waits until the state may be judged.
+    pub async fn filled(&self) {
+        // The sender is ours, so it cannot be gone.
+        let _ = self.filling.subscribe().wait_for(|filling| *filling != Filling::Awaited).await;
+    }
+
+    /// Waits until nothing is to come of what was counted before: for what is said once and for ever.
+    pub async fn full(&self) {
+        let _ = self.filling.subscribe().wait_for(|filling| *filling == Filling::No).await;
+    }
+
+    /// Counts what `count` makes of the bytes of `streams`; it is given those that are counted, and must keep between them.
+    pub async fn fill(
+        &self,
+        streams: &[String],
+        count: impl FnOnce(&HeldRanges) -> Vec<CountsRequest>,
+    ) -> Result<Filled, EngineError> {
+        let mut state = self.state.lock().await;
+        let mut tx = self.store.begin().await?;
+        let mut held = HeldRanges::new();
+        for stream in streams {
+            held.insert(stream.clone(), store_counts::ranges(&mut tx, stream).await?);
+        }
+        let mut filled = Filled::default();
+        let mut done = Vec::new();
+        for request in count(&held) {
+            ingest::check(&request).map_err(EngineError::BadRows)?;
+            let kept = held_beyond(&held, &request);
+            let ingested = store_counts::ingest_keeping(&mut tx, &request, &kept).await?;
+            ledger::amend(&mut tx, ingest::touched(&request, &ingested, None)).await?;
+            filled.rows += ingested.added.len() as u64;
+            filled.lines += request.streams.iter().map(|report| report.tally.lines).sum::<u64>();
+            done.push((request, ingested, kept));
+        }
+        let stale = std::mem::replace(&mut state.stale, true);
+        store::commit(tx).await?;
+        state.stale = stale;
+        for (request, ingested, kept) in &done {
+            state.take(request, ingested, &self.specs, kept);
+        }
+        Ok(filled)
+    }
+
+    async fn note_filling(&self, word: &str, at: Option<Timestamp>) -> Result<(), EngineError> {
+        let mut tx = self.store.begin().await?;
+        store::set_meta(&mut tx, REFILL, word).await?;
+        if let Some(at) = at {
+            store::set_meta(&mut tx, FILLED_MS, &at.as_millisecond().to_string()).await?;
+        }
+        Ok(store::commit(tx).await?)
+    }
+}
+
+/// When filling ended, if it was ever begun.
+pub(super) async fn filled_at(tx: &mut Transaction) -> Result<Option<Timestamp>, StoreError> {
+    let ms = store::meta(tx, FILLED_MS).await?.and_then(|text| text.parse().ok());
+    Ok(ms.and_then(|ms| Timestamp::from_millisecond(ms).ok()))
+}
+
+/// Streams of which more is counted than the request reaches to: whoever sent that is the one to expect more from.
+fn held_beyond(held: &HeldRanges, request: &CountsRequest) -> BTreeSet<String> {
+    let beyond = |(stream, end): (&String, u64)| {
+        held.get(stream).and_then(|ranges| ranges.last()).is_some_and(|last| last.end > end)
+    };
+    let reports = request.streams.iter().map(|report| (&report.stream, report.range.end));
+    reports.filter(|report| beyond(*report)).map(|(stream, _)| stream.clone()).collect()
+}
+
+impl std::ops::AddAssign for Filled {
+    fn add_assign(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.lines += other.lines;
+    }
+}

@@ -1,0 +1,190 @@
+//! An engine on an empty disk is filled again: from the archive, whose lines are judged as the collector judged them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::ValueEnum;
+use collector::transform::sli::SliConfig;
+use jiff::Timestamp;
+use prometheus::Registry;
+use settings::Table;
+use telemetry::Readiness;
+
+use crate::app::App;
+use crate::config::{ArchiveConfig, Config};
+use crate::engine::{Clock, Engine, Filled};
+use crate::failure::Failure;
+
+mod archive;
+#[cfg(test)]
+mod tests;
+
+/// How far back minutes count: the longest window of 31 days, and a day to spare.
+const COUNTS_HOURS: i64 = 32 * 24;
+
+/// Name of the condition under which the engine is ready.
+const REFILLED: &str = "refilled";
+
+/// How an empty state is filled, under the keys `refill` and `sli`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefillConfig {
+    /// How long pages, the ledger and the collectors wait for it.
+    pub within: Duration,
+    /// How the lines of the archive are judged: as the collectors' `sli` transform is configured.
+    pub sli: SliConfig,
+}
+
+/// Where counts come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum From {
+    /// The collectors' archive.
+    Archive,
+}
+
+/// Arguments of `refill`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct RefillArgs {
+    /// Configuration of the engine, which must not be running.
+    #[arg(long)]
+    pub config: PathBuf,
+    /// Where the counts come from.
+    #[arg(long, value_enum)]
+    pub from: From,
+}
+
+/// What is needed to fill a state.
+#[derive(Clone, Debug)]
+pub struct Refill {
+    config: RefillConfig,
+    archive: Option<ArchiveConfig>,
+}
+
+impl RefillConfig {
+    pub(crate) fn prove(table: &mut Table<'_>) -> Self {
+        let ten_minutes = Duration::from_secs(600);
+        let within = table.table("refill").map(|mut refill| {
+            let within = refill.duration_or("within_secs", ten_minutes);
+            refill.finish();
+            within
+        });
+        let sli = table.table("sli").map(|mut sli| {
+            let config = SliConfig::prove(&mut sli);
+            sli.finish();
+            config
+        });
+        Self { within: within.unwrap_or(ten_minutes), sli: sli.unwrap_or_default() }
+    }
+}
+
+impl Refill {
+    /// From what `config` names.
+    pub fn new(config: &Config) -> Self {
+        Self { config: config.refill.clone(), archive: config.archive.clone() }
+    }
+
+    /// Whether the engine's state is to be filled. Then it is begun: collectors wait until [`run`](Self::run) says so.
+    pub async fn begin(&self, engine: &Engine, readiness: &Readiness) -> anyhow::Result<bool> {
+        if !engine.is_to_be_filled().await? {
+            return Ok(false);
+        }
+        if self.archive.is_none() {
+            tracing::warn!(
+                "the state is empty and no `archive` is configured: budgets begin with what the collectors \
+                 still have in their files; what was counted before is not known"
+            );
+            return Ok(false);
+        }
+        engine.begin_filling().await?;
+        readiness.not_ready(REFILLED, "the state is being filled again");
+        Ok(true)
+    }
+
+    /// Fills the state, however long it takes; whoever waits for it does so for the configured time at most.
+    pub async fn run(self, engine: Arc<Engine>, readiness: Readiness) {
+        let work = self.fill(&engine);
+        tokio::pin!(work);
+        if tokio::time::timeout(self.config.within, &mut work).await.is_err() {
+            tracing::warn!(
+                within = ?self.config.within,
+                "the state is not full yet; judging, paging and collectors go on, what is still to come is amended"
+            );
+            readiness.ready(REFILLED);
+            engine.stop_waiting();
+            work.await;
+        }
+        readiness.ready(REFILLED);
+    }
+
+    async fn fill(&self, engine: &Engine) {
+        let Some(archive) = &self.archive else { return };
+        let mut pause = Duration::from_secs(1);
+        let ended = loop {
+            let filled = match from_archive(engine, archive, &self.config.sli, since(now())).await {
+                Ok(filled) => filled,
+                Err(error) => {
+                    tracing::warn!(
+                        error = format!("{error:#}"),
+                        "cannot fill the state from the archive; trying again"
+                    );
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(30));
+                    continue;
+                }
+            };
+            tracing::info!(rows = filled.rows, lines = filled.lines, "the state was filled from the archive");
+            break engine.end_filling(now()).await;
+        };
+        if let Err(error) = ended {
+            tracing::error!(%error, "cannot note that the state is full; the next start looks again");
+            engine.stop_waiting();
+        }
+    }
+}
+
+/// Counts what an archive holds and the engine has not counted: lines that may be newer than `since_ns` (nanoseconds since
+/// 1970), judged by `rules`. What was counted stays so, and the same call again goes on.
+///
+/// # Errors
+/// The archive or the engine's store fails.
+pub async fn from_archive(
+    engine: &Engine,
+    archive: &ArchiveConfig,
+    rules: &SliConfig,
+    since_ns: i64,
+) -> anyhow::Result<Filled> {
+    archive::fill(engine, archive, rules, since_ns).await
+}
+
+/// The first instant that still counts, in nanoseconds since 1970.
+fn since(now: Timestamp) -> i64 {
+    let since = now - jiff::SignedDuration::from_hours(COUNTS_HOURS);
+    i64::try_from(since.as_nanosecond()).unwrap_or(i64::MIN)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the driver of a refill knows how old counts may be")]
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// `slo-engine refill`.
+pub(crate) async fn main(args: &RefillArgs) -> Result<(), Failure> {
+    telemetry::init(telemetry::Format::Human)?;
+    let env = |name: &str| std::env::var(name).ok();
+    let config =
+        Config::load(&args.config, &env).map_err(|problems| Failure::Config(problems.to_string()))?;
+    let refill = Refill::new(&config);
+    let app = App::open(config, Clock::Wall, &Registry::new()).await?;
+    let filled = match args.from {
+        From::Archive => {
+            let archive = refill.archive.as_ref().context("the configuration has no `archive`")?;
+            from_archive(&app.engine, archive, &refill.config.sli, since(now())).await?
+        }
+    };
+    app.engine.end_filling(now()).await.context("cannot note that the state is full")?;
+    app.stop().await;
+    let Filled { rows, lines } = filled;
+    println!("{lines} lines and {rows} count rows were added");
+    Ok(())
+}
