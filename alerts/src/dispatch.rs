@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::id::{IntentId, digest};
-use crate::intent::Kind;
+use crate::intent::{Intent, Kind};
 use crate::notifier::{Notifiers, SendError};
 use crate::outbox::{Outbox, Pending};
 
@@ -38,6 +38,24 @@ pub struct Dispatcher<O> {
     outbox: O,
     notifiers: Arc<Notifiers>,
     backoff: Backoff,
+    watcher: Option<fn(&Attempt<'_>)>,
+}
+
+/// One message that was sent once, as a watcher hears of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt<'a> {
+    /// What was sent.
+    pub intent: &'a Intent,
+    /// The receiver had it already.
+    pub refresh: bool,
+    /// How often it was put off before.
+    pub attempts: u32,
+    /// When it was sent, by the wall clock.
+    pub begun: Timestamp,
+    /// When it was answered, or not.
+    pub ended: Timestamp,
+    /// Why it was not taken.
+    pub error: Option<&'a SendError>,
 }
 
 /// What one drain did.
@@ -62,7 +80,12 @@ pub struct DrainReport {
 impl<O: Outbox> Dispatcher<O> {
     /// A dispatcher with the default back-off: 1 s doubled up to 5 min, `Retry-After` honoured up to 1 h.
     pub fn new(outbox: O, notifiers: Arc<Notifiers>) -> Dispatcher<O> {
-        Dispatcher { outbox, notifiers, backoff: Backoff::default() }
+        Dispatcher { outbox, notifiers, backoff: Backoff::default(), watcher: None }
+    }
+
+    /// The same, with `watcher` told of every attempt.
+    pub fn watched(self, watcher: fn(&Attempt<'_>)) -> Dispatcher<O> {
+        Dispatcher { watcher: Some(watcher), ..self }
     }
 
     /// Sends until nothing is due at `now`.
@@ -122,7 +145,7 @@ impl<O: Outbox> Dispatcher<O> {
             }
             let (notifiers, intent) = (Arc::clone(&self.notifiers), entry.intent.clone());
             let task = sending.spawn(async move { notifiers.send(&intent, now).await });
-            pending.insert(task.id(), entry);
+            pending.insert(task.id(), (entry, self.watcher.map(|_| wall_clock())));
         }
         while let Some(joined) = sending.join_next_with_id().await {
             let (task, answer) = joined.unwrap_or_else(|panic| {
@@ -131,11 +154,20 @@ impl<O: Outbox> Dispatcher<O> {
                     Err(SendError::Retry { after: None, reason: format!("the notifier failed: {panic}") }),
                 )
             });
-            if let Some(entry) = pending.remove(&task) {
+            if let Some((entry, begun)) = pending.remove(&task) {
+                self.tell(&entry, begun, answer.as_ref().err());
                 self.settle(&entry, answer, now, report).await?;
             }
         }
         Ok(count)
+    }
+
+    fn tell(&self, entry: &Pending, begun: Option<Timestamp>, error: Option<&SendError>) {
+        if let (Some(watcher), Some(begun)) = (self.watcher, begun) {
+            let Pending { intent, refresh, attempts, .. } = entry;
+            let (refresh, attempts) = (*refresh, *attempts);
+            watcher(&Attempt { intent, refresh, attempts, begun, ended: wall_clock(), error });
+        }
     }
 
     /// Whether there is nothing to say: the receiver never heard that it began, or does not know this kind of message.

@@ -13,7 +13,7 @@ mod policy;
 mod tests;
 
 pub use alert::{Alert, Input, Severity};
-pub use dispatch::{Backoff, Dispatcher, DrainReport};
+pub use dispatch::{Attempt, Backoff, Dispatcher, DrainReport};
 pub use escalation::{Command, Escalations};
 pub use id::{IncidentId, IntentId};
 pub use incident::{Acknowledgement, Incident, Receiver};

@@ -86,6 +86,11 @@ fn run(paths: &[PathBuf], format: LogFormat) -> ExitCode {
     if let Err(error) = telemetry::init(format.into()) {
         return refuse(&error.to_string());
     }
+    // Dropped last: what the end tells is sent too.
+    let _traces = match telemetry::traces::start("collector") {
+        Ok(traces) => traces,
+        Err(error) => return refuse(&error.to_string()),
+    };
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }

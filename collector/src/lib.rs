@@ -13,5 +13,6 @@ pub mod identity;
 pub mod metrics;
 pub mod sink;
 pub mod source;
+mod traces;
 pub mod transform;
 pub mod unit_test;

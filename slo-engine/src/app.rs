@@ -25,6 +25,7 @@ use crate::metrics::Metrics;
 use crate::refill::Refill;
 use crate::reports::keeper::Keeper;
 use crate::store::Store;
+use crate::traces;
 
 /// How often burn rates are judged by the wall clock.
 const TICK: Duration = Duration::from_secs(10);
@@ -97,7 +98,11 @@ impl App {
         };
         let engine = Arc::new(Engine::open(parts).await?);
         let notifiers: Arc<Notifiers> = Arc::new(config.notifiers);
-        let dispatcher = Arc::new(Dispatcher::new(engine.store(), notifiers));
+        let mut dispatcher = Dispatcher::new(engine.store(), notifiers);
+        if telemetry::traces::now().is_some() {
+            dispatcher = dispatcher.watched(traces::attempted);
+        }
+        let dispatcher = Arc::new(dispatcher);
         let (stopper, stop) = telemetry::stopper();
         let readiness = Readiness::default();
         Ok(Self { engine, dispatcher, readiness, addr: None, stopper, stop, tasks: Vec::new() })
@@ -246,6 +251,7 @@ fn now() -> jiff::Timestamp {
 /// `slo-engine serve`: runs until SIGTERM or SIGINT.
 pub(crate) async fn main(path: &Path) -> Result<(), Failure> {
     telemetry::init(telemetry::Format::Json)?;
+    let _traces = telemetry::traces::start("slo-engine")?;
     let env = |name: &str| std::env::var(name).ok();
     let config = Config::load(path, &env).map_err(|problems| Failure::Config(problems.to_string()))?;
     let signals = telemetry::signals()?;

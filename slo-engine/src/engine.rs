@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use alerts::{Command, Escalations, IncidentId, Input, Policies};
 use jiff::Timestamp;
@@ -19,6 +20,7 @@ use crate::specs::Specs;
 use crate::store::{
     self, Store, StoreError, Transaction, alerts as store_alerts, counts as store_counts, exports,
 };
+use crate::traces;
 
 pub mod export;
 mod fill;
@@ -94,6 +96,8 @@ struct State {
     filled_at: Option<Timestamp>,
     /// What the escalation machine commanded and is not committed yet.
     commands: Vec<Command>,
+    /// Since when is judged what will be committed, for traces.
+    begun: Option<SystemTime>,
 }
 
 /// Why the engine refused.
@@ -141,6 +145,7 @@ impl Engine {
             escalations: Escalations::restore(policies, incidents),
             filled_at,
             commands: Vec::new(),
+            begun: None,
         };
         let (filling, _) = watch::channel(Filling::No);
         let wake = Arc::new(Notify::new());
@@ -150,6 +155,7 @@ impl Engine {
 
     /// Takes rows; when it returns, they are committed.
     pub async fn ingest(&self, request: CountsRequest) -> Result<CountsReply, EngineError> {
+        let begun = telemetry::traces::now();
         ingest::check(&request).map_err(EngineError::BadRows)?;
         let mut state = self.state.lock().await;
         let mut tx = self.store.begin().await?;
@@ -174,6 +180,7 @@ impl Engine {
         let stale = std::mem::replace(&mut state.stale, true);
         store::commit(tx).await?;
         state.stale = stale;
+        traces::ingested(&request, begun);
         self.metrics.rows_received(&request, ingested.added.len());
         state.take(&request, &ingested, &self.specs, &BTreeSet::new());
         Ok(CountsReply { positions, edges_us: DEFAULT_EDGES_US.to_vec(), version: 1 })
@@ -341,6 +348,7 @@ impl Engine {
     /// The state with its counts in step with the store.
     async fn fresh_state(&self) -> Result<MutexGuard<'_, State>, EngineError> {
         let mut state = self.state.lock().await;
+        state.begun = telemetry::traces::now();
         if state.stale {
             let mut tx = self.store.begin().await?;
             state.counts = ingest::load(&mut tx, &self.specs, &self.services, self.clock).await?;
@@ -352,6 +360,7 @@ impl Engine {
     /// One transaction for everything that an instant decided. A failure leaves memory ahead of the store, so memory is
     /// thrown away by ending the process: the callers treat it as fatal.
     async fn commit(&self, state: &mut State, changed: &BTreeSet<(Service, Sli)>) -> Result<(), EngineError> {
+        let decided = telemetry::traces::now();
         let mut tx = self.store.begin().await?;
         for id in changed {
             if let Some(episodes) = state.episodes.get(id) {
@@ -367,6 +376,7 @@ impl Engine {
             store::set_meta(&mut tx, "judged_to", &minute.0.to_string()).await?;
         }
         store::commit(tx).await?;
+        traces::decided(&state.commands, state.begun, decided);
         for command in state.commands.drain(..) {
             self.metrics.commanded(&command);
         }

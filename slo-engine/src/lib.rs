@@ -24,4 +24,5 @@ pub mod schedule;
 pub mod specs;
 pub mod store;
 pub mod table;
+mod traces;
 pub mod up;

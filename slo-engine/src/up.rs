@@ -74,6 +74,7 @@ pub fn engine_config(data_dir: &Path, listen: &str) -> Result<Config, Problems> 
 /// `slo-engine up`.
 pub(crate) async fn main(args: UpArgs) -> Result<(), Failure> {
     telemetry::init(telemetry::Format::Human)?;
+    let _traces = telemetry::traces::start("slo-engine")?;
     let signals = telemetry::signals()?;
     let run = Run::start(&args).await?;
     tokio::select! {

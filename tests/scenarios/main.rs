@@ -12,6 +12,7 @@ mod production;
 mod refill;
 mod serve;
 mod tidy;
+mod traces;
 mod up;
 
 use std::path::PathBuf;

@@ -13,9 +13,14 @@ use crate::serve::{Served, TOKEN, now};
 
 /// Requests for `path` of the last minutes to one service, every hundredth of which fails.
 fn recent(count: i64, path: &str) -> String {
+    requests(count, path, 100)
+}
+
+/// The same, with every `nth` failing.
+pub(crate) fn requests(count: i64, path: &str, nth: i64) -> String {
     let line = |second: i64| {
         let ended = now() - jiff::SignedDuration::from_secs(count - second);
-        let status = if second % 100 == 0 { 500 } else { 200 };
+        let status = if second % nth == 0 { 500 } else { 200 };
         format!(
             "192.0.2.7 - - [{}] \"GET {path} HTTP/1.1\" {status} 12 \"-\" \"Mozilla/5.0\" 120 0.010 [shop-web-80] [] \
              10.0.0.1:80 12 0.010 {status} 0123456789abcdef0123456789abcdef\n",
@@ -25,7 +30,7 @@ fn recent(count: i64, path: &str) -> String {
     (0..count).map(line).collect()
 }
 
-fn configure(dir: &Path, url: &str) -> Result<std::path::PathBuf> {
+pub(crate) fn configure(dir: &Path, url: &str) -> Result<std::path::PathBuf> {
     let config = json!({
         "data_dir": dir.join("collector"),
         "sources": { "logs": { "type": "file", "include": [dir.join("*.log")] } },

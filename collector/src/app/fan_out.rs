@@ -12,6 +12,7 @@ use crate::metrics::{ComponentMetrics, Metrics};
 use crate::sink::{Message, Rewind};
 use crate::source::SourceConfig;
 use crate::source::chunk::{Chunk, Positions};
+use crate::traces;
 use crate::transform::sli::FormatsSeen;
 use crate::transform::{Transform, TransformConfig};
 
@@ -105,7 +106,9 @@ impl FanOut {
         }
         let Chunk { batch, marks, .. } = chunk;
         let spans = batch.spans.clone();
+        let begun = telemetry::traces::now();
         let (outputs, dropped) = self.transform(batch, &spans);
+        traces::transformed(&self.source, &spans, begun);
         for at in takers {
             let batch = input(&outputs, &self.outlets[at].inputs, &spans);
             let chunk = Chunk { batch, marks: marks.clone(), dropped: dropped.clone() };

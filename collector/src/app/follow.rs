@@ -17,6 +17,7 @@ use crate::metrics::ComponentMetrics;
 use crate::sink::Rewind;
 use crate::source::stdin::Input;
 use crate::source::tails::Tails;
+use crate::traces;
 
 /// Rounds after which files that grow without end are left to the next ones.
 const ROUNDS: u32 = 20;
@@ -151,8 +152,9 @@ impl Following {
         self.context.readiness.ready(&self.context.looked);
         self.say_what_is_gone();
         self.report(0);
-        let mut any = false;
+        let (mut any, mut begun) = (false, telemetry::traces::now());
         while let Some(chunk) = self.tails.next_chunk() {
+            traces::read(&self.context.name, &chunk, begun);
             any |= chunk.batch.spans.iter().any(|span| span.start < span.end);
             let lines = chunk.lines();
             let events = chunk.batch.events.len() as u64;
@@ -160,6 +162,7 @@ impl Following {
             self.context.metrics.received(events);
             self.context.metrics.sent(events);
             self.report(lines);
+            begun = telemetry::traces::now();
         }
         self.report(0);
         self.context.fan_out.caught_up(now_ms).await.map_err(|_| Stopped)?;
@@ -192,8 +195,10 @@ pub(super) async fn read_once<R: AsyncRead + Unpin>(input: Input<R>, context: Co
 async fn read_to_end<R: AsyncRead + Unpin>(mut input: Input<R>, mut context: Context) -> Result<(), Stopped> {
     context.readiness.ready(&context.looked);
     loop {
+        let begun = telemetry::traces::now();
         match input.next_chunk().await {
             Ok(Some(chunk)) => {
+                traces::read(&context.name, &chunk, begun);
                 let (events, lines) = (chunk.batch.events.len() as u64, chunk.lines());
                 context.metrics.received(events);
                 context.metrics.sent(events);

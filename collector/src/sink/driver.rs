@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Sleep, sleep};
@@ -16,6 +16,7 @@ use crate::dead_letters::{DeadLetter, DeadLetters};
 use crate::event::{Body, Event, StreamId};
 use crate::metrics::ComponentMetrics;
 use crate::source::chunk::{Chunk, Positions};
+use crate::traces;
 
 /// First pause after a failure; doubled at each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -83,11 +84,23 @@ enum Sent {
     AskAgain,
 }
 
+impl Sent {
+    fn rejected(&self) -> Option<&str> {
+        match self {
+            Self::Taken | Self::AskAgain => None,
+            Self::TakenBut(refused) => refused.first().map(|refusal| &*refusal.reason),
+            Self::Rejected(reason) => Some(reason),
+        }
+    }
+}
+
 struct Driver<S> {
     sink: S,
     context: Context,
     pending: Chunk,
     pending_bytes: usize,
+    /// Since when the first of what is pending waits, for traces.
+    pending_since: Option<SystemTime>,
     /// Everything below was taken from the queue.
     taken: Positions,
     /// Streams whose chunks are left out until the source has gone back.
@@ -110,6 +123,7 @@ pub(crate) async fn drive<S: Sink>(sink: S, mut inbox: mpsc::Receiver<Message>, 
         context,
         pending: Chunk::default(),
         pending_bytes: 0,
+        pending_since: None,
         taken,
         awaited: BTreeSet::new(),
         caught_up: BTreeMap::new(),
@@ -188,6 +202,9 @@ impl<S: Sink> Driver<S> {
             self.taken.insert(span.stream.id.clone(), span.end);
         }
         self.pending_bytes += chunk.batch.events.iter().map(size).sum::<usize>();
+        if self.pending.is_empty() {
+            self.pending_since = telemetry::traces::now();
+        }
         self.pending.join(chunk);
         let Batching { max_events, max_bytes, .. } = self.context.batching;
         if self.pending.batch.events.len() >= max_events || self.pending_bytes >= max_bytes {
@@ -237,6 +254,7 @@ impl<S: Sink> Driver<S> {
             let chunk = std::mem::take(&mut self.pending);
             self.pending_bytes = 0;
             let watermark = self.watermark();
+            traces::queued(&self.context.name, &chunk, self.pending_since.take());
             let Some(rest) = self.deliver(chunk).await? else { break watermark };
             self.pending = rest;
             self.context.ask = true;
@@ -253,7 +271,10 @@ impl<S: Sink> Driver<S> {
         let mut parts = vec![chunk];
         while let Some(chunk) = parts.pop() {
             let mut request = self.sink.encode(&chunk, self.watermark().filter(|_| parts.is_empty()));
-            match self.send(&mut request).await? {
+            let begun = telemetry::traces::now();
+            let sent = self.send(&mut request).await?;
+            traces::sent(&self.context.name, &chunk, begun, sent.rejected());
+            match sent {
                 Sent::Taken => self.settle(&chunk),
                 Sent::TakenBut(refused) => self.settle_but(chunk, &refused).await?,
                 Sent::AskAgain => {

@@ -12,6 +12,7 @@ use slo::counts::{CountsReply, CountsRequest, DEFAULT_EDGES_US, Held};
 use super::{Batching, SendError, Sink};
 use crate::archived::Archived;
 use crate::source::chunk::{Chunk, Positions};
+use crate::traces;
 use crate::transform::sli::fold::fold;
 
 mod http;
@@ -133,7 +134,10 @@ impl Sink for SloEngineSink {
     }
 
     async fn send(&mut self, request: &mut CountsRequest) -> Result<(), SendError> {
-        let reply = self.service.post(request.clone()).await?;
+        let begun = telemetry::traces::now();
+        let reply = self.service.post(request.clone()).await;
+        traces::posted(request, begun, reply.as_ref().err().map(ToString::to_string));
+        let reply = reply?;
         for stream in &request.streams {
             let counted = reply.positions.get(&stream.stream).copied().unwrap_or(0);
             if counted < stream.range.end {

@@ -6,6 +6,7 @@ mod server;
 mod stop;
 #[cfg(test)]
 mod tests;
+pub mod traces;
 
 pub use logs::{Format, InitError, init};
 pub use readiness::Readiness;

@@ -29,6 +29,7 @@ where
 /// Serves `/metrics` (Prometheus text format), `/healthz` (200 as long as the process answers) and `/readyz` (503 with
 /// one line for each condition that does not hold).
 pub fn router(registry: Registry, readiness: Readiness) -> Router {
+    crate::traces::register(&registry);
     Router::new()
         .route("/metrics", get(metrics).with_state(registry))
         .route("/readyz", get(readyz).with_state(readiness))

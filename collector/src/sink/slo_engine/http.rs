@@ -56,7 +56,11 @@ impl Http {
 impl CountsService for Http {
     fn post(&self, request: CountsRequest) -> BoxFuture<'_, Result<CountsReply, SendError>> {
         Box::pin(async move {
-            let answer = self.ask(self.client.post(format!("{}/v1/counts", self.url)).json(&request)).await?;
+            let mut post = self.client.post(format!("{}/v1/counts", self.url)).json(&request);
+            if let Some(parent) = crate::traces::traceparent(&request) {
+                post = post.header("traceparent", parent);
+            }
+            let answer = self.ask(post).await?;
             answer.json().await.map_err(|error| retry(&error))
         })
     }
