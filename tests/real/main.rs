@@ -3,6 +3,6 @@
 
 mod alertmanager;
 mod dashboards;
-mod s3;
 mod export;
+mod s3;
 mod servers;
