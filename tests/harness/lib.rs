@@ -2,8 +2,10 @@
 
 pub mod archived;
 pub mod logs;
+pub mod oracle;
 pub mod program;
 pub mod reference;
+pub mod running;
 pub mod seeded;
 pub mod servers;
 

@@ -15,6 +15,11 @@ impl Random {
         Self(seed)
     }
 
+    /// The generator of a seed.
+    pub fn of(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// A generator of what no result depends on.
     pub fn unseeded() -> Self {
         Self(RandomState::new().build_hasher().finish())
