@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use serde_json::Value;
 use tokio::process::Command;
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, timeout};
 
 /// Longer than any run takes on a slow machine: a program that hangs fails its test by name.
 const HANGS_AFTER: Duration = Duration::from_secs(200);
@@ -145,6 +145,8 @@ pub async fn within(
     holds: impl AsyncFn() -> anyhow::Result<bool>,
 ) -> anyhow::Result<()> {
     let mut looks = tokio::time::interval(Duration::from_millis(20));
+    // A look that takes long does not make the next ones come faster.
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let looking = async {
         loop {
             looks.tick().await;

@@ -41,15 +41,23 @@ impl Running {
         Ok(Self { child, log: log.to_owned() })
     }
 
-    /// Ends it by SIGKILL.
+    /// Ends it by SIGKILL after `delay`.
     ///
     /// # Errors
-    /// It had ended by itself; with what it said.
-    pub async fn kill(mut self) -> anyhow::Result<()> {
-        if let Some(status) = self.child.try_wait()? {
-            return Err(self.ended_wrongly(&format!("it ended by itself: {status}")));
+    /// It has ended by itself; with what it said.
+    pub async fn kill_after(mut self, delay: Duration) -> anyhow::Result<()> {
+        if let Ok(ended) = timeout(delay, self.child.wait()).await {
+            return Err(self.ended_wrongly(&format!("it ended by itself: {}", ended?)));
         }
         Ok(self.child.kill().await?)
+    }
+
+    /// What it has said so far, in all its runs.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn said(&self) -> anyhow::Result<String> {
+        Ok(String::from_utf8_lossy(&std::fs::read(&self.log)?).into_owned())
     }
 
     /// Ends it in order, as Kubernetes does.

@@ -50,7 +50,10 @@ async fn fetched(name: &str) -> anyhow::Result<Option<PathBuf>> {
 /// A port of loopback that nobody listens on now, and neither on the one that lies 10000 above it.
 ///
 /// Below those that the system gives to clients: a client that calls a stopped server could be given the server's own.
-fn free_port() -> anyhow::Result<u16> {
+///
+/// # Errors
+/// None is free.
+pub fn free_port() -> anyhow::Result<u16> {
     let mut random = Random::unseeded();
     let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
     let mut candidates = (0..1000).map(|_| 10_000 + u16::try_from(random.below(12_000)).unwrap_or(0));

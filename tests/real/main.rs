@@ -4,5 +4,9 @@
 mod alertmanager;
 mod dashboards;
 mod export;
+mod kill;
+mod outage;
+mod path;
 mod s3;
 mod servers;
+mod stack;

@@ -59,6 +59,16 @@ pub async fn in_search(search: &Search, index: &str) -> anyhow::Result<Vec<Found
     }
 }
 
+/// How many documents there are, which costs the server little.
+///
+/// # Errors
+/// The server does not answer.
+pub async fn count_in_search(search: &Search, index: &str) -> anyhow::Result<u64> {
+    search.ask(Method::POST, &format!("/{index}/_refresh"), None).await?;
+    let answer = search.ask(Method::GET, &format!("/{index}/_count"), None).await?;
+    answer["count"].as_u64().context("a count is a number")
+}
+
 fn document(source: &Value) -> anyhow::Result<Found> {
     let line = match source["message_base64"].as_str() {
         Some(bytes) => STANDARD.decode(bytes)?,
@@ -89,6 +99,19 @@ pub async fn in_archive(store: &Store) -> anyhow::Result<Vec<Found>> {
     ensure!(reader.corrupt().is_empty(), "damaged segments: {:?}", reader.corrupt());
     ensure!(reader.overlaps() == 0, "{} records are there twice", reader.overlaps());
     Ok(found)
+}
+
+/// How many records an archive's manifests tell of.
+///
+/// # Errors
+/// It cannot be read.
+pub async fn count_in_archive(store: &Store) -> anyhow::Result<u64> {
+    let mut records = 0;
+    for key in store.list("segments/").await?.iter().filter(|key| key.ends_with(".manifest.json")) {
+        let manifest: Value = serde_json::from_slice(&store.get(key).await?)?;
+        records += manifest["records"].as_u64().context("a manifest counts its records")?;
+    }
+    Ok(records)
 }
 
 /// Every dead letter below a collector's state directory that is none component's but `component`'s.

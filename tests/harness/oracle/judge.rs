@@ -93,7 +93,9 @@ mod tests {
 
     /// Everything that was written, each container in a stream of its own.
     fn delivered() -> Vec<Found> {
-        let of = |container: u16| (0..LINES[usize::from(container)]).map(move |sequence| found(container, sequence));
+        let of = |container: u16| {
+            (0..LINES[usize::from(container)]).map(move |sequence| found(container, sequence))
+        };
         of(0).chain(of(1)).collect()
     }
 

@@ -115,8 +115,10 @@ impl Run {
         let text = words(&mut random, length);
         match random.below(10) {
             0 => mark.into_bytes(),
-            1 => format!("{{\"level\":\"info\",\"id\":\"{mark}\",\"text\":\"{text}\",\"n\":1e999}}").into_bytes(),
-            2 => format!("{{\"index\":{{\"_index\":\".security\",\"_id\":\"{mark}\"}}}}\\n{{{text}").into_bytes(),
+            1 => format!("{{\"level\":\"info\",\"id\":\"{mark}\",\"text\":\"{text}\",\"n\":1e999}}")
+                .into_bytes(),
+            2 => format!("{{\"index\":{{\"_index\":\".security\",\"_id\":\"{mark}\"}}}}\\n{{{text}")
+                .into_bytes(),
             3 => format!("{mark} \u{1b}[31m{text}\u{1b}[0m\t\\\"\\u0000\u{2028}\u{85}  ").into_bytes(),
             4 => [mark.as_bytes(), b" \xff\xfe\x80 ", text.as_bytes(), b"\xc3"].concat(),
             5 => [mark.as_bytes(), b"\0\x01\x7f", text.as_bytes()].concat(),
@@ -133,7 +135,18 @@ fn pick(random: &mut Random, end: u64) -> usize {
 /// About `length` bytes of words.
 fn words(random: &mut Random, length: u64) -> String {
     const WORDS: [&str; 12] = [
-        "order", "größer", "支払い", "cart", "\\\\", "🛒", "GET /", "timeout", "=", "ошибка", "null", "payload",
+        "order",
+        "größer",
+        "支払い",
+        "cart",
+        "\\\\",
+        "🛒",
+        "GET /",
+        "timeout",
+        "=",
+        "ошибка",
+        "null",
+        "payload",
     ];
     let mut text = String::new();
     while text.len() < usize::try_from(length).unwrap_or(0) {

@@ -1,0 +1,288 @@
+//! What a cluster runs, on this machine: collector and engine as programs of their own, with real servers behind them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use archive::{S3Config, S3Store, Store};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tests::oracle::{Found, Producer, Run, Verdict, found, judge};
+use tests::program::{Program, within};
+use tests::running::Running;
+use tests::seeded::Random;
+use tests::servers::{Alertmanager, Inbox, S3, Search, free_port};
+
+/// What writers of counts must show.
+const TOKEN: &str = "a token of the tests";
+
+/// Long enough for anything that is to happen soon, on two cores that others use too.
+pub(crate) const SOON: Duration = Duration::from_secs(60);
+
+/// A node with its containers, a collector, an engine, and whom it tells.
+pub(crate) struct Stack {
+    /// The node's containers.
+    pub(crate) node: Producer,
+    /// Where lines are archived.
+    pub(crate) s3: S3,
+    /// A webhook that is told.
+    pub(crate) inbox: Inbox,
+    /// Another who is told.
+    pub(crate) alertmanager: Alertmanager,
+    /// What depends on chance.
+    pub(crate) random: Random,
+    environment: String,
+    dir: TempDir,
+    engine_url: String,
+    collector: Option<Running>,
+    engine: Option<Running>,
+}
+
+impl Stack {
+    /// Sets one up whose documents go to `search`, under an `environment` that no other test has; nothing runs yet.
+    /// Nothing, said loudly, where a server cannot be had.
+    pub(crate) async fn new(search: &Search, environment: &str, containers: u16) -> Result<Option<Self>> {
+        let inbox = Inbox::start().await?;
+        let (s3, alertmanager) = tokio::try_join!(S3::start(), Alertmanager::start(None))?;
+        let (Some(s3), Some(alertmanager)) = (s3, alertmanager) else { return Ok(None) };
+        s3.create_bucket("lines").await?;
+        let dir = tempfile::tempdir()?;
+        let mut random = Random::seeded();
+        // Of the last minutes, so that what is wrong now is told now.
+        let run = Run::new(&mut random, now_ms() - 180_000, 7);
+        let node = Producer::new(run, &dir.path().join("pods"), containers)?;
+        let engine_url = format!("http://127.0.0.1:{}", free_port()?);
+        let environment = environment.to_owned();
+        let stack = Self {
+            node,
+            s3,
+            inbox,
+            alertmanager,
+            random,
+            environment,
+            dir,
+            engine_url,
+            collector: None,
+            engine: None,
+        };
+        stack.configure(search)?;
+        let kind = search::Kind::Logs;
+        let proven = search::Environment::new(&stack.environment)?;
+        let path = format!("/_index_template/{}", kind.daily(&proven).alias());
+        search.ask(reqwest::Method::PUT, &path, Some(search::template(kind, &proven))).await?;
+        Ok(Some(stack))
+    }
+
+    fn configure(&self, search: &Search) -> Result<()> {
+        let (data, soon) = (|name: &str| self.dir.path().join(name), json!({ "timeout_secs": 1 }));
+        let bucket = json!({
+            "type": "aws_s3", "inputs": ["pods"], "batch": soon, "endpoint": self.s3.url(), "bucket": "lines",
+            "region": S3::REGION, "key_prefix": "production/",
+            "auth": { "access_key_id": "${S3_ID}", "secret_access_key": "${S3_SECRET}" },
+        });
+        let documents = json!({
+            "type": "elasticsearch", "inputs": ["pods"], "batch": soon, "endpoints": [search.url()],
+            "bulk": { "index": format!("headroom-logs-{}-%Y.%m.%d", self.environment) },
+        });
+        let counts = json!({
+            "type": "slo_engine", "inputs": ["requests"], "batch": soon, "endpoint": self.engine_url,
+            "token": "${TOKEN}",
+        });
+        let collector = json!({
+            "data_dir": data("collector"),
+            "sources": { "pods": {
+                "type": "kubernetes_logs", "root": data("pods"), "glob_minimum_cooldown_ms": 100,
+            } },
+            "transforms": { "requests": { "type": "sli", "inputs": ["pods"] } },
+            "sinks": { "search": documents, "bucket": bucket, "engine": counts },
+        });
+        let told = json!([
+            { "name": "on-call", "channels": ["hook"] },
+            { "name": "cluster", "channels": ["alertmanager"] },
+        ]);
+        let policy = |name: &str| json!({ "name": name, "steps": [{ "targets": told }] });
+        let engine = json!({
+            "listen": self.engine_url.trim_start_matches("http://"),
+            "data_dir": data("engine"),
+            "environment": self.environment,
+            "counts": { "token": "${TOKEN}" },
+            "notifiers": {
+                "hook": { "type": "webhook", "url": self.inbox.url(), "timeout": "2s" },
+                "alertmanager": { "type": "alertmanager", "url": self.alertmanager.url() },
+            },
+            "escalation": { "page": policy("page"), "ticket": policy("ticket") },
+        });
+        for (name, config) in [("collector", collector), ("engine", engine)] {
+            fs::create_dir_all(data(name))?;
+            fs::write(self.dir.path().join(format!("{name}.yaml")), config.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Starts the collector; it is killed first where it runs.
+    pub(crate) fn start_collector(&mut self) -> Result<()> {
+        let program = Program::new(env!("CARGO_BIN_EXE_headroom-collector"));
+        let arguments = [PathBuf::from("--config"), self.dir.path().join("collector.yaml")];
+        let environment =
+            [("TOKEN", TOKEN), ("S3_ID", S3::ACCESS_KEY_ID), ("S3_SECRET", S3::SECRET_ACCESS_KEY)];
+        let log = self.dir.path().join("collector.log");
+        self.collector = None;
+        self.collector = Some(Running::start(&program, &arguments, &environment, &log)?);
+        Ok(())
+    }
+
+    /// Starts the engine; it is killed first where it runs.
+    pub(crate) fn start_engine(&mut self) -> Result<()> {
+        let program = Program::new(env!("CARGO_BIN_EXE_headroom-slo-engine"));
+        let arguments = ["serve".into(), PathBuf::from("--config"), self.dir.path().join("engine.yaml")];
+        let log = self.dir.path().join("engine.log");
+        self.engine = None;
+        self.engine = Some(Running::start(&program, &arguments, &[("TOKEN", TOKEN)], &log)?);
+        Ok(())
+    }
+
+    /// Kills the collector by SIGKILL after `delay`.
+    pub(crate) async fn kill_collector(&mut self, delay: Duration) -> Result<()> {
+        self.collector.take().context("it runs")?.kill_after(delay).await.context("the collector")
+    }
+
+    /// Kills the engine by SIGKILL after `delay`.
+    pub(crate) async fn kill_engine(&mut self, delay: Duration) -> Result<()> {
+        self.engine.take().context("it runs")?.kill_after(delay).await.context("the engine")
+    }
+
+    /// Ends both in order, the collector first, so that what it holds is delivered.
+    pub(crate) async fn stop(&mut self) -> Result<()> {
+        self.collector.take().context("it runs")?.stop().await.context("the collector")?;
+        self.engine.take().context("it runs")?.stop().await.context("the engine")
+    }
+
+    /// What the engine says at a path.
+    pub(crate) async fn engine(&self, path: &str) -> Result<Value> {
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        let answer = client.get(format!("{}{path}", self.engine_url)).send().await?.error_for_status()?;
+        Ok(serde_json::from_str(&answer.text().await?)?)
+    }
+
+    /// Waits until the engine has counted every request that was written.
+    pub(crate) async fn counted(&self) -> Result<()> {
+        let want = self.node.requests().total;
+        let counted = async || match self.engine("/v1/overview").await {
+            Ok(overview) => Ok(overview["input"]["requests"] == want),
+            // It may be starting.
+            Err(_) => Ok(false),
+        };
+        within(SOON, &format!("the engine has counted {want} requests"), counted).await.context(self.said())
+    }
+
+    /// Waits until the archive has every line that was written.
+    pub(crate) async fn archived(&self) -> Result<()> {
+        let want = self.node.lines().iter().sum::<u64>();
+        let archived = async || Ok(found::count_in_archive(&self.store()).await? >= want);
+        within(SOON, &format!("the archive has {want} lines"), archived).await.context(self.said())
+    }
+
+    /// Waits until the search server has every line that was written.
+    pub(crate) async fn indexed(&self, search: &Search) -> Result<()> {
+        let want = self.node.lines().iter().sum::<u64>();
+        let index = self.index();
+        let indexed =
+            async || Ok(found::count_in_search(search, &index).await.is_ok_and(|count| count >= want));
+        within(2 * SOON, &format!("the search server has {want} lines"), indexed).await.context(self.said())
+    }
+
+    /// Waits until each notice that the engine decided on is in the inbox, and says them by key: none is lost, and what
+    /// came again came with the same key and content. There are `at_least` so many.
+    pub(crate) async fn told(&self, at_least: usize) -> Result<BTreeMap<String, Value>> {
+        let told = async || {
+            let Ok(incidents) = self.engine("/v1/incidents").await else { return Ok(false) };
+            let notices = incidents.as_array().into_iter().flatten();
+            let notices = notices.flat_map(|incident| incident["notified"].as_array().into_iter().flatten());
+            let wanted: Vec<&str> = notices
+                .filter(|notice| notice["channel"] == "hook")
+                .filter_map(|notice| notice["id"].as_str())
+                .collect();
+            let taken = self.inbox.taken();
+            Ok(wanted.len() >= at_least && wanted.iter().all(|id| taken.contains_key(*id)))
+        };
+        within(SOON, "the webhook is told everything", told).await.context(self.said())?;
+        let mut told = BTreeMap::new();
+        for (key, bodies) in self.inbox.taken() {
+            ensure!(
+                bodies.iter().all(|body| *body == bodies[0]),
+                "{key} came with other content: {bodies:?}"
+            );
+            ensure!(bodies[0]["id"] == *key, "a key is not that of its content: {key}: {}", bodies[0]);
+            told.insert(key, bodies[0].clone());
+        }
+        Ok(told)
+    }
+
+    /// Judges what lies in Elasticsearch or OpenSearch.
+    pub(crate) async fn judge_search(&self, search: &Search) -> Result<Verdict> {
+        let found = self.in_search(search).await?;
+        self.judge("the search server", "search", found)
+    }
+
+    /// Judges what lies in the archive.
+    pub(crate) async fn judge_archive(&self) -> Result<Verdict> {
+        let found = self.in_archive().await?;
+        self.judge("the archive", "bucket", found)
+    }
+
+    fn judge(&self, place: &str, component: &str, found: Vec<Found>) -> Result<Verdict> {
+        let dead = found::in_dead_letters(&self.dir.path().join("collector"), component)?;
+        let verdict = judge(&self.node.run(), &self.node.lines(), found, &dead);
+        println!("{place} of {}: {verdict}", self.environment);
+        Ok(verdict)
+    }
+
+    async fn in_search(&self, search: &Search) -> Result<Vec<Found>> {
+        found::in_search(search, &self.index()).await
+    }
+
+    fn index(&self) -> String {
+        format!("headroom-logs-{}-*", self.environment)
+    }
+
+    async fn in_archive(&self) -> Result<Vec<Found>> {
+        found::in_archive(&self.store()).await
+    }
+
+    fn store(&self) -> Store {
+        let config = S3Config {
+            bucket: "lines".to_owned(),
+            region: S3::REGION.to_owned(),
+            endpoint: Some(self.s3.url().to_owned()),
+            key_prefix: "production/".to_owned(),
+            access_key_id: S3::ACCESS_KEY_ID.to_owned(),
+            secret_access_key: S3::SECRET_ACCESS_KEY.to_owned(),
+            force_path_style: true,
+            ca: None,
+            timeout: SOON,
+        };
+        Store::S3(S3Store::new(&config))
+    }
+
+    /// Whether the collector, in any of its runs, has said this.
+    pub(crate) fn collector_said(&self, text: &str) -> Result<bool> {
+        Ok(self.collector.as_ref().context("it runs")?.said()?.contains(text))
+    }
+
+    /// What the programs said last, for a test that fails.
+    fn said(&self) -> String {
+        let end = |running: &Option<Running>| {
+            let said = running.as_ref().and_then(|running| running.said().ok()).unwrap_or_default();
+            let lines: Vec<&str> = said.lines().collect();
+            lines[lines.len().saturating_sub(15)..].join("\n")
+        };
+        format!("the collector said:\n{}\nthe engine said:\n{}", end(&self.collector), end(&self.engine))
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the programs live in the time of the wall clock")]
+fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
