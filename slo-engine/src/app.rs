@@ -214,8 +214,14 @@ impl App {
 
     fn run_exporter(&mut self, environment: Environment, config: &Elasticsearch) -> anyhow::Result<()> {
         let (engine, stop) = (self.engine.clone(), self.stop.clone());
-        let exporter = Exporter::new(engine, environment, config, Pace::default(), stop)?;
-        self.tasks.push(tokio::spawn(exporter.run()));
+        let exporter = Exporter::new(engine.clone(), environment, config, Pace::default(), stop.clone())?;
+        self.tasks.push(tokio::spawn(async move {
+            // Results of a state that is half full would take the place of those that are right.
+            tokio::select! {
+                () = stop.wait() => {}
+                () = engine.filled() => exporter.run().await,
+            }
+        }));
         Ok(())
     }
 

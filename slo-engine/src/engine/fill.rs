@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use slo::counts::{ByteRange, CountsRequest};
 
-use super::{Engine, EngineError, ingest, ledger};
-use crate::store::{self, StoreError, Transaction, counts as store_counts};
+use super::{Engine, EngineError, export, ingest, ledger};
+use crate::store::{self, StoreError, Transaction, counts as store_counts, exports};
 
 /// Key of how far filling has come: absent in a store that was never filled.
 const REFILL: &str = "refill";
@@ -98,7 +98,11 @@ impl Engine {
             ingest::check(&request).map_err(EngineError::BadRows)?;
             let kept = held_beyond(&held, &request);
             let ingested = store_counts::ingest_keeping(&mut tx, &request, &kept).await?;
-            ledger::amend(&mut tx, ingest::touched(&request, &ingested, None)).await?;
+            let touched = ingest::touched(&request, &ingested, None);
+            if self.exports {
+                exports::mark(&mut tx, export::marks(&request, &ingested, &touched)).await?;
+            }
+            ledger::amend(&mut tx, touched).await?;
             filled.rows += ingested.added.len() as u64;
             filled.lines += request.streams.iter().map(|report| report.tally.lines).sum::<u64>();
             done.push((request, ingested, kept));

@@ -39,6 +39,7 @@ async fn engine(dir: &Path) -> Engine {
         policies: PoliciesConfig::default().prove(&[ChannelName::from("log")]).unwrap(),
         clock: Clock::Event,
         metrics: Metrics::new(&Registry::new()).unwrap(),
+        exports: false,
     };
     Engine::open(parts).await.unwrap()
 }
