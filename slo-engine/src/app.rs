@@ -63,6 +63,10 @@ impl App {
         let (environment, elasticsearch) = (config.environment.clone(), config.elasticsearch.clone());
         let refill = Refill::new(&config);
         let mut app = Self::open(config, Clock::Wall, &registry).await?;
+        if elasticsearch.is_none() {
+            // What changes from now on is not marked.
+            app.engine.forget_export().await?;
+        }
         let is_empty = refill.begin(&app.engine, &app.readiness).await?;
         app.listen(listen, token, registry).await?;
         if is_empty {

@@ -131,11 +131,8 @@ impl Engine {
             store::meta(&mut tx, "judged_to").await?.and_then(|text| text.parse().ok()).map(MinuteId);
         let episodes = store_alerts::episodes(&mut tx).await?;
         let incidents = store_alerts::incidents(&mut tx).await?;
-        if !exports {
-            exports::forget(&mut tx).await?;
-        }
         let filled_at = fill::filled_at(&mut tx).await?;
-        store::commit(tx).await?;
+        drop(tx);
         let state = State {
             counts: Counts::default(),
             stale: true,

@@ -7,7 +7,7 @@ use super::Config;
 const README: &str = include_str!("../../README.md");
 
 fn env(name: &str) -> Option<String> {
-    matches!(name, "HEADROOM_COUNTS_TOKEN" | "ES_PASSWORD" | "PAGER_TOKEN" | "KIBANA_API_KEY" | "PATH")
+    matches!(name, "HEADROOM_COUNTS_TOKEN" | "PAGER_TOKEN" | "KIBANA_API_KEY" | "ES_PASSWORD" | "PATH")
         .then(|| "secret".to_owned())
 }
 

@@ -63,6 +63,13 @@ impl Engine {
         self.metrics.export.clone()
     }
 
+    /// Nothing is exported any more: whoever exports again begins anew.
+    pub async fn forget_export(&self) -> Result<(), EngineError> {
+        let mut tx = self.store.begin().await?;
+        exports::forget(&mut tx).await?;
+        Ok(store::commit(tx).await?)
+    }
+
     /// Looks what is to be written at `now` for an environment; for another one than before, that is everything.
     pub async fn plan_export(
         &self,

@@ -114,9 +114,10 @@ impl Running {
         metric.get_counter().get_value() + metric.get_gauge().get_value()
     }
 
-    async fn stop(self) {
+    /// Ends it; what is in flight is settled.
+    async fn stop(&mut self) {
         self.stopper.stop();
-        self.task.await.unwrap();
+        (&mut self.task).await.unwrap();
     }
 }
 
@@ -136,7 +137,7 @@ fn collectors(held: &Held) -> usize {
 async fn while_the_server_fails_nothing_waits_and_afterwards_nothing_is_missing() {
     let (dir, double) = (tempfile::tempdir().unwrap(), Double::start().await);
     double.held().mood = Mood::Away;
-    let running = run(dir.path(), &double).await;
+    let mut running = run(dir.path(), &double).await;
     running.count(0..40).await;
     double.until(|held| held.bulks >= 3).await;
     assert!(running.metric("headroom_export_pending", &["counts"]) > 0.0);
@@ -157,12 +158,12 @@ async fn while_the_server_fails_nothing_waits_and_afterwards_nothing_is_missing(
 async fn an_exporter_that_is_stopped_goes_on_where_it_was() {
     let (dir, double) = (tempfile::tempdir().unwrap(), Double::start().await);
     double.held().mood = Mood::Away;
-    let running = run(dir.path(), &double).await;
+    let mut running = run(dir.path(), &double).await;
     running.count(0..40).await;
     double.until(|held| held.bulks >= 1).await;
     running.stop().await;
     double.held().mood = Mood::Well;
-    let again = run(dir.path(), &double).await;
+    let mut again = run(dir.path(), &double).await;
     again.engine.tick(now()).await.unwrap();
     double.until(|held| rows(held) == 80 && results(held) >= 2 * 88 && collectors(held) > 0).await;
     again.stop().await;
@@ -172,11 +173,11 @@ async fn an_exporter_that_is_stopped_goes_on_where_it_was() {
 async fn a_refused_document_is_counted_and_blocks_no_other() {
     let (dir, double) = (tempfile::tempdir().unwrap(), Double::start().await);
     double.held().mood = Mood::Refuses("\"sli\":\"latency\"");
-    let running = run(dir.path(), &double).await;
+    let mut running = run(dir.path(), &double).await;
     running.count(0..20).await;
     double.until(|held| rows(held) == 20 && results(held) > 0 && collectors(held) > 0).await;
-    assert!(running.metric("headroom_export_documents_total", &["counts", "rejected"]) >= 20.0);
     running.stop().await;
+    assert!(running.metric("headroom_export_documents_total", &["counts", "rejected"]) >= 20.0);
 }
 
 #[tokio::test]
@@ -194,7 +195,7 @@ async fn templates_come_before_documents_and_old_days_of_ours_go() {
         kept.push(other.to_owned());
         double.held().indices.push(other.to_owned());
     }
-    let running = run(dir.path(), &double).await;
+    let mut running = run(dir.path(), &double).await;
     double.until(|held| held.indices.len() == 6).await;
     kept.sort();
     let mut left = double.held().indices.clone();
