@@ -111,3 +111,40 @@ fn quote(text: &str, out: &mut Vec<u8>) {
     // Text can always be written to memory.
     let _ = serde_json::to_writer(out, text);
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_is_pushed_an_item_is_two_lines(
+            documents in proptest::collection::vec(any::<Vec<u8>>(), 1..5),
+            index in ".*",
+            id in ".*",
+        ) {
+            let mut bulk = Bulk::default();
+            for document in &documents {
+                bulk.push(Action::Create, &index, &id, |out| out.extend_from_slice(document));
+            }
+            let lines: Vec<&[u8]> = bulk.body().split(|byte| *byte == b'\n').collect();
+            prop_assert_eq!(lines.len(), 2 * documents.len() + 1);
+            let action: serde_json::Value = serde_json::from_slice(lines[0]).unwrap();
+            prop_assert_eq!(&action["create"]["_index"], &index);
+            prop_assert_eq!(&action["create"]["_id"], &id);
+        }
+
+        #[test]
+        fn items_can_be_taken_out(count in 1..8_usize, keep in proptest::collection::vec(any::<bool>(), 8)) {
+            let push = |items: &[usize]| {
+                let mut bulk = Bulk::default();
+                items.iter().for_each(|item| bulk.push_value(Action::Index, "i", &item.to_string(), item).unwrap());
+                bulk
+            };
+            let kept: Vec<usize> = (0..count).filter(|item| keep[*item]).collect();
+            prop_assert_eq!(push(&(0..count).collect::<Vec<_>>()).only(&kept), push(&kept));
+        }
+    }
+}

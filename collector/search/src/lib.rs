@@ -8,6 +8,8 @@ mod error;
 mod id;
 mod name;
 mod template;
+#[cfg(test)]
+mod tests;
 
 pub use answer::Answer;
 pub use bulk::{Action, Bulk, BulkError, Outcome};
