@@ -8,5 +8,6 @@ mod kill;
 mod outage;
 mod path;
 mod s3;
+mod elasticsearch;
 mod servers;
 mod stack;
