@@ -30,6 +30,9 @@ pub struct DeadLetter {
     pub path: String,
     /// Offset of the record's first byte.
     pub offset: u64,
+    /// Number of the event among those that the record gave.
+    #[serde(default)]
+    pub index: u32,
     /// Name of the component that could not go on with it.
     pub component: String,
     /// Why.
@@ -73,6 +76,7 @@ impl DeadLetter {
             stream: stream.id.to_string(),
             path: stream.path.clone(),
             offset,
+            index: 0,
             component: component.to_owned(),
             reason: reason.to_owned(),
             length,
@@ -99,12 +103,13 @@ impl DeadLetters {
     /// # Errors
     /// The disk failed: the record's position must not move.
     pub fn keep(&self, letter: &DeadLetter) -> io::Result<()> {
-        let key = [letter.stream.as_bytes(), &letter.offset.to_be_bytes(), letter.component.as_bytes()];
+        let (offset, index) = (letter.offset.to_be_bytes(), letter.index.to_be_bytes());
+        let key = [letter.stream.as_bytes(), &offset, &index, letter.component.as_bytes()];
         let json = serde_json::to_vec_pretty(letter)?;
         durable::replace(&self.dir.join(format!("{}.json", hash(&key))), &json)
     }
 
-    /// Every letter, by stream and offset.
+    /// Every letter, by stream, offset and index.
     ///
     /// # Errors
     /// The directory or a file in it cannot be read.
@@ -116,7 +121,7 @@ impl DeadLetters {
                 letters.push(serde_json::from_slice::<DeadLetter>(&fs::read(&path)?)?);
             }
         }
-        letters.sort_by(|a, b| (&a.stream, a.offset).cmp(&(&b.stream, b.offset)));
+        letters.sort_by(|a, b| (&a.stream, a.offset, a.index).cmp(&(&b.stream, b.offset, b.index)));
         Ok(letters)
     }
 }
@@ -144,7 +149,9 @@ mod tests {
         for offset in [7, 7, 3] {
             store.keep(&letter(offset, b"text")).unwrap();
         }
-        assert_eq!(store.list().unwrap(), [letter(3, b"text"), letter(7, b"text")]);
+        let second = DeadLetter { index: 1, ..letter(3, b"text") };
+        store.keep(&second).unwrap();
+        assert_eq!(store.list().unwrap(), [letter(3, b"text"), second, letter(7, b"text")]);
     }
 
     #[test]

@@ -3,11 +3,11 @@
 
 mod alertmanager;
 mod dashboards;
+mod elasticsearch;
 mod export;
 mod kill;
 mod outage;
 mod path;
 mod s3;
-mod elasticsearch;
 mod servers;
 mod stack;

@@ -1,6 +1,7 @@
 //! The collector over real files: every line once in every sink, whatever happens to files and processes.
 
 mod crash;
+mod elasticsearch;
 mod files;
 mod harness;
 mod page;

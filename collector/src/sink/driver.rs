@@ -447,8 +447,9 @@ impl<S: Sink> Driver<S> {
     /// Puts an event into the dead-letter store.
     async fn keep(&mut self, event: &Event, reason: &str) -> Result<(), GivenUp> {
         let place = &event.place;
-        let letter =
-            DeadLetter::new(&place.stream, place.offset, &self.context.name, reason, &content(event), None);
+        let content = content(event);
+        let letter = DeadLetter::new(&place.stream, place.offset, &self.context.name, reason, &content, None);
+        let letter = DeadLetter { index: place.index, ..letter };
         tracing::warn!(sink = self.context.name, path = place.stream.path, offset = place.offset, %reason,
             "the sink rejects an event; it is in the dead-letter store");
         self.context.metrics.error("dead_lettered");

@@ -25,6 +25,8 @@ pub(super) struct Node {
     pub(super) engine: Arc<Engine>,
     sources: String,
     pub(super) batch: String,
+    /// Further sinks, as lines of the configuration.
+    pub(super) more: String,
 }
 
 /// An engine that keeps ranges as the contract says.
@@ -80,7 +82,7 @@ impl Node {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("logs")).unwrap();
         let sources = sources.replace("$LOGS", dir.path().join("logs").to_str().unwrap());
-        Self { dir, engine: Arc::default(), sources, batch: String::new() }
+        Self { dir, engine: Arc::default(), sources, batch: String::new(), more: String::new() }
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
@@ -119,12 +121,13 @@ impl Node {
              sinks:\n  \
              kept: {{type: archive, inputs: [files], path: {archive}{batch}}}\n  \
              counted: {{type: slo_engine, inputs: [judged], endpoint: in_process{batch}}}\n  \
-             shown: {{type: file, inputs: [files], path: {out}, encoding: {{codec: text}}{batch}}}\n",
+             shown: {{type: file, inputs: [files], path: {out}, encoding: {{codec: text}}{batch}}}\n{more}",
             data = self.dir.path().join("data").display(),
             sources = self.sources,
             archive = self.dir.path().join("archive").display(),
             out = self.dir.path().join("out").display(),
             batch = self.batch,
+            more = self.more,
         );
         Config::parse("test", &text, Syntax::Yaml, Purpose::Run, &|_| None)
             .unwrap_or_else(|e| panic!("{e}\n{text}"))
