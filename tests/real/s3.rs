@@ -140,7 +140,8 @@ async fn what_must_be_mended_is_said() -> Result<()> {
     let store = store(s3.url());
     s3.stop();
     let said = refused(put(&store, "segments/a", b"x").await);
-    assert!(said.contains("no answer: ") && said.contains("refused"), "{said}");
+    // Refused, or reset where it was just accepted.
+    assert!(said.contains("no answer: Connection re"), "{said}");
     Ok(())
 }
 
