@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use dashboards::queries::{LastValue, PanelQuery, Range, queries};
-use dashboards::{ServiceDashboard, Workload};
+use dashboards::{Auth, Config, Kibana, ServiceDashboard, Workload};
 use jiff::Timestamp;
 use reqwest::Method;
 use search::{Environment, Kind, day_of, template};
@@ -355,5 +355,30 @@ async fn services_in_need_come_first() -> Result<()> {
     let lowest: Vec<f64> = buckets.iter().filter_map(|bucket| bucket["lowest"]["value"].as_f64()).collect();
     assert_eq!(lowest.len(), SERVICES.len());
     assert!(lowest.is_sorted(), "{lowest:?}");
+    Ok(())
+}
+
+/// What the client is told by a server of this authority that is no Kibana.
+async fn told(server: &Search, ca: Option<Vec<u8>>, password: &str) -> Result<String> {
+    let auth = Auth::Basic { user: "admin".to_owned(), password: password.to_owned() };
+    let config = Config { auth: Some(auth), ca, ..Config::new(server.url()) };
+    let told = Kibana::new(&config)?.import(&dashboards::render(&[], "boards", "default")).await;
+    Ok(told.err().context("it is no Kibana")?.to_string())
+}
+
+#[tokio::test]
+async fn an_own_authority_is_trusted_and_who_asks_is_told() -> Result<()> {
+    let password = "a password of the tests";
+    let Some(server) = Search::start_secured(Flavor::Elasticsearch9, password).await? else { return Ok(()) };
+    let ca = Some(std::fs::read(server.ca_file().context("it has one")?)?);
+    let strange = told(&server, None, password).await?;
+    assert!(
+        strange.starts_with("cannot reach Kibana at https://") && strange.contains("certificate"),
+        "{strange}"
+    );
+    let unknown = told(&server, ca.clone(), "another password").await?;
+    assert!(unknown.contains("answers 401 Unauthorized"), "{unknown}");
+    let known = told(&server, ca, password).await?;
+    assert!(known.contains("answers 4") && !known.contains("401"), "{known}");
     Ok(())
 }
