@@ -1,5 +1,7 @@
 //! The driver of every sink: it batches, retries, dead-letters what is rejected, and moves positions after delivery.
 
+mod content;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,10 +15,11 @@ use crate::archived::Archived;
 use crate::books::Ledger;
 use crate::checkpoint::Checkpoints;
 use crate::dead_letters::{DeadLetter, DeadLetters};
-use crate::event::{Body, Event, StreamId};
+use crate::event::{Event, StreamId};
 use crate::metrics::ComponentMetrics;
 use crate::source::chunk::{Chunk, Positions};
 use crate::traces;
+use content::{content, size};
 
 /// First pause after a failure; doubled at each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -494,21 +497,4 @@ impl<S: Sink> Driver<S> {
         let all = self.caught_up.len() == self.context.sources;
         self.caught_up.values().min().copied().filter(|_| all)
     }
-}
-
-fn size(event: &Event) -> usize {
-    64 + match &event.body {
-        Body::Line(line) => line.len(),
-        Body::Fields(_) => 512,
-        Body::Hit(_) => 128,
-    }
-}
-
-fn content(event: &Event) -> Vec<u8> {
-    let mut text = Vec::new();
-    match &event.body {
-        Body::Line(line) => text.extend_from_slice(line),
-        Body::Fields(_) | Body::Hit(_) => super::encoding::json(event, &mut text),
-    }
-    text
 }
