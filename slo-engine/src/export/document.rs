@@ -13,9 +13,9 @@ use crate::store::counts::{StoredCollector, StoredRow, StoredStream, StoredTally
 mod tests;
 
 /// One document of the count index. The store's law holds for what is read back: documents may repeat or contain each
-/// other (ranges that grew since, the same stream on several days) and come in any order, so rows and tallies go through
-/// [`slo::counts::merge`], and of the documents of one stream or collector the one with the newest `@timestamp` has the
-/// last word.
+/// other (ranges that grew since, the same stream on several days) and come in any order. Rows and tallies go through
+/// [`slo::counts::merge`], all rows of a stream before its tallies, since what lies in counted bytes is a repeat; of the
+/// documents of one stream or collector the one with the newest `@timestamp` has the last word.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum CountDocument {

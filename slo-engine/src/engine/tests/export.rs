@@ -59,13 +59,15 @@ fn lasting(index: &Index) -> Index {
     lasting
 }
 
-/// What an empty engine is told from documents, in the order of their ids.
+/// What an empty engine is told from documents: the rows first, since what lies in bytes of a tally is a repeat.
 fn refill(index: &Index) -> Vec<CountsRequest> {
     let documents = index.values().filter(|document| document["kind"].is_string());
     let documents: Vec<CountDocument> =
         documents.map(|document| CountDocument::read(document.clone()).unwrap()).collect();
+    let (rows, rest): (Vec<_>, Vec<_>) =
+        documents.iter().partition(|document| matches!(document, CountDocument::Row(_)));
     let mut requests = Vec::new();
-    for document in &documents {
+    for document in rows.into_iter().chain(rest) {
         let mut request = request(0, 0);
         request.watermark_ms = None;
         request.streams[0].range = ByteRange { start: 0, end: 0 };
@@ -150,7 +152,7 @@ async fn check(steps: Vec<Step>) {
     refilled.tick(at(200)).await.unwrap();
     let services = refilled.overview().await.unwrap().services;
     assert_eq!(services, at_once.overview().await.unwrap().services);
-    assert_eq!(refilled.positions().await.unwrap(), at_once.positions().await.unwrap());
+    assert_eq!(refilled.positions().await.unwrap().positions, at_once.positions().await.unwrap().positions);
 }
 
 proptest! {
