@@ -30,7 +30,7 @@ mod ledger;
 mod tests;
 
 use fill::Filling;
-pub use fill::{Filled, HeldRanges};
+pub use fill::{Fill, Filled, HeldRanges};
 
 /// How many minutes of event time are judged before the state is committed even when nothing happened.
 const CHECKPOINT_MINUTES: i64 = 1000;

@@ -1,4 +1,5 @@
-//! An engine on an empty disk is filled again: from the archive, whose lines are judged as the collector judged them.
+//! An engine on an empty disk is filled again: from what an engine wrote to Elasticsearch, and from the archive, whose
+//! lines are judged as the collector judged them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use clap::ValueEnum;
 use collector::transform::sli::SliConfig;
 use jiff::Timestamp;
 use prometheus::Registry;
+use search::{Client, ClientConfig, Environment};
 use settings::Table;
 use telemetry::Readiness;
 
@@ -18,11 +20,15 @@ use crate::engine::{Clock, Engine, Filled};
 use crate::failure::Failure;
 
 mod archive;
+mod elasticsearch;
 #[cfg(test)]
 mod tests;
 
 /// How far back minutes count: the longest window of 31 days, and a day to spare.
 const COUNTS_HOURS: i64 = 32 * 24;
+
+/// How often Elasticsearch is tried where there is an archive: half a minute.
+const TRIES: u32 = 5;
 
 /// Name of the condition under which the engine is ready.
 const REFILLED: &str = "refilled";
@@ -39,6 +45,8 @@ pub struct RefillConfig {
 /// Where counts come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum From {
+    /// What an engine wrote to Elasticsearch.
+    Elasticsearch,
     /// The collectors' archive.
     Archive,
 }
@@ -58,6 +66,8 @@ pub struct RefillArgs {
 #[derive(Clone, Debug)]
 pub struct Refill {
     config: RefillConfig,
+    environment: Environment,
+    elasticsearch: Option<ClientConfig>,
     archive: Option<ArchiveConfig>,
 }
 
@@ -81,7 +91,12 @@ impl RefillConfig {
 impl Refill {
     /// From what `config` names.
     pub fn new(config: &Config) -> Self {
-        Self { config: config.refill.clone(), archive: config.archive.clone() }
+        Self {
+            config: config.refill.clone(),
+            environment: config.environment.clone(),
+            elasticsearch: config.elasticsearch.as_ref().map(|elasticsearch| elasticsearch.client.clone()),
+            archive: config.archive.clone(),
+        }
     }
 
     /// Whether the engine's state is to be filled. Then it is begun: collectors wait until [`run`](Self::run) says so.
@@ -89,9 +104,9 @@ impl Refill {
         if !engine.is_to_be_filled().await? {
             return Ok(false);
         }
-        if self.archive.is_none() {
+        if self.archive.is_none() && self.elasticsearch.is_none() {
             tracing::warn!(
-                "the state is empty and no `archive` is configured: budgets begin with what the collectors \
+                "the state is empty and neither `elasticsearch` nor `archive` is configured: budgets begin with what the collectors \
                  still have in their files; what was counted before is not known"
             );
             return Ok(false);
@@ -118,28 +133,63 @@ impl Refill {
     }
 
     async fn fill(&self, engine: &Engine) {
-        let Some(archive) = &self.archive else { return };
-        let mut pause = Duration::from_secs(1);
-        let ended = loop {
-            let filled = match from_archive(engine, archive, &self.config.sli, since(now())).await {
-                Ok(filled) => filled,
-                Err(error) => {
-                    tracing::warn!(
-                        error = format!("{error:#}"),
-                        "cannot fill the state from the archive; trying again"
-                    );
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(Duration::from_secs(30));
-                    continue;
-                }
-            };
-            tracing::info!(rows = filled.rows, lines = filled.lines, "the state was filled from the archive");
-            break engine.end_filling(now()).await;
-        };
-        if let Err(error) = ended {
+        if self.elasticsearch.is_some() {
+            // Whoever has an archive does not wait long for Elasticsearch.
+            let tries = if self.archive.is_some() { TRIES } else { u32::MAX };
+            self.insist(engine, From::Elasticsearch, tries).await;
+        }
+        if self.archive.is_some() {
+            self.insist(engine, From::Archive, u32::MAX).await;
+        }
+        if let Err(error) = engine.end_filling(now()).await {
             tracing::error!(%error, "cannot note that the state is full; the next start looks again");
             engine.stop_waiting();
         }
+    }
+
+    /// Tries until it works, or often enough.
+    async fn insist(&self, engine: &Engine, from: From, tries: u32) {
+        let mut pause = Duration::from_secs(1);
+        for _ in 0..tries {
+            match self.take(engine, from).await {
+                Ok(Filled { rows, lines }) => {
+                    tracing::info!(?from, rows, lines, "the state was filled");
+                    return;
+                }
+                Err(error) => {
+                    let error = format!("{error:#}");
+                    tracing::warn!(?from, error, "cannot fill the state; trying again");
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(30));
+        }
+        tracing::error!(?from, "the state cannot be filled from there");
+    }
+
+    async fn take(&self, engine: &Engine, from: From) -> anyhow::Result<Filled> {
+        match from {
+            From::Elasticsearch => self.take_from_elasticsearch(engine).await,
+            From::Archive => {
+                let archive = self.archive.as_ref().context("the configuration has no `archive`")?;
+                from_archive(engine, archive, &self.config.sli, since_ns()).await
+            }
+        }
+    }
+
+    async fn take_from_elasticsearch(&self, engine: &Engine) -> anyhow::Result<Filled> {
+        let config = self.elasticsearch.as_ref().context("the configuration has no `elasticsearch`")?;
+        let client = Client::new(config)?;
+        let source =
+            elasticsearch::Source { client: &client, environment: &self.environment, since: since() };
+        let taken = elasticsearch::fill(engine, &source).await?;
+        if taken.torn > 0 {
+            tracing::warn!(
+                streams = taken.torn,
+                "not all of these streams was written to Elasticsearch; they come from the archive or the collectors"
+            );
+        }
+        Ok(taken.filled)
     }
 }
 
@@ -157,10 +207,14 @@ pub async fn from_archive(
     archive::fill(engine, archive, rules, since_ns).await
 }
 
-/// The first instant that still counts, in nanoseconds since 1970.
-fn since(now: Timestamp) -> i64 {
-    let since = now - jiff::SignedDuration::from_hours(COUNTS_HOURS);
-    i64::try_from(since.as_nanosecond()).unwrap_or(i64::MIN)
+/// The first instant that still counts.
+fn since() -> Timestamp {
+    now() - jiff::SignedDuration::from_hours(COUNTS_HOURS)
+}
+
+/// The same in nanoseconds since 1970.
+fn since_ns() -> i64 {
+    i64::try_from(since().as_nanosecond()).unwrap_or(i64::MIN)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the driver of a refill knows how old counts may be")]
@@ -176,12 +230,7 @@ pub(crate) async fn main(args: &RefillArgs) -> Result<(), Failure> {
         Config::load(&args.config, &env).map_err(|problems| Failure::Config(problems.to_string()))?;
     let refill = Refill::new(&config);
     let app = App::open(config, Clock::Wall, &Registry::new()).await?;
-    let filled = match args.from {
-        From::Archive => {
-            let archive = refill.archive.as_ref().context("the configuration has no `archive`")?;
-            from_archive(&app.engine, archive, &refill.config.sli, since(now())).await?
-        }
-    };
+    let filled = refill.take(&app.engine, args.from).await?;
     app.engine.end_filling(now()).await.context("cannot note that the state is full")?;
     app.stop().await;
     let Filled { rows, lines } = filled;

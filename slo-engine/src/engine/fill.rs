@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use slo::counts::{ByteRange, CountsRequest};
+use slo::counts::{ByteRange, CountsRequest, MinuteId, RowKey};
 
 use super::{Engine, EngineError, export, ingest, ledger};
 use crate::store::{self, StoreError, Transaction, counts as store_counts, exports};
@@ -28,6 +28,15 @@ pub(super) enum Filling {
 
 /// For each stream the bytes that are counted, ascending.
 pub type HeldRanges = BTreeMap<String, Vec<ByteRange>>;
+
+/// What is to be counted.
+#[derive(Clone, Debug, Default)]
+pub struct Fill {
+    /// Counts of bytes that nobody has counted; a tally comes no earlier than the rows that it vouches for.
+    pub requests: Vec<CountsRequest>,
+    /// Rows of them that were cut through, and lack something for good.
+    pub torn: Vec<RowKey>,
+}
 
 /// What a fill added.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,7 +93,7 @@ impl Engine {
     pub async fn fill(
         &self,
         streams: &[String],
-        count: impl FnOnce(&HeldRanges) -> Vec<CountsRequest>,
+        count: impl FnOnce(&HeldRanges) -> Fill,
     ) -> Result<Filled, EngineError> {
         let mut state = self.state.lock().await;
         let mut tx = self.store.begin().await?;
@@ -94,7 +103,8 @@ impl Engine {
         }
         let mut filled = Filled::default();
         let mut done = Vec::new();
-        for request in count(&held) {
+        let Fill { requests, torn } = count(&held);
+        for request in requests {
             ingest::check(&request).map_err(EngineError::BadRows)?;
             let kept = held_beyond(&held, &request);
             let ingested = store_counts::ingest_keeping(&mut tx, &request, &kept).await?;
@@ -103,17 +113,35 @@ impl Engine {
                 exports::mark(&mut tx, export::marks(&request, &ingested, &touched)).await?;
             }
             ledger::amend(&mut tx, touched).await?;
+            if request.watermark_ms.is_some() {
+                ledger::amend_undecided(&mut tx, &request).await?;
+            }
             filled.rows += ingested.added.len() as u64;
             filled.lines += request.streams.iter().map(|report| report.tally.lines).sum::<u64>();
             done.push((request, ingested, kept));
         }
-        let stale = std::mem::replace(&mut state.stale, true);
+        for key in &torn {
+            store_counts::tear(&mut tx, key).await?;
+        }
+        ledger::amend(&mut tx, torn.iter().map(|key| key.minute).collect::<Vec<MinuteId>>()).await?;
+        let stale = std::mem::replace(&mut state.stale, true) || !torn.is_empty();
         store::commit(tx).await?;
         state.stale = stale;
         for (request, ingested, kept) in &done {
             state.take(request, ingested, &self.specs, kept);
         }
         Ok(filled)
+    }
+
+    /// The bytes of every stream that are counted.
+    pub async fn held_ranges(&self) -> Result<HeldRanges, EngineError> {
+        let mut tx = self.store.begin().await?;
+        let mut held = HeldRanges::new();
+        for stream in store_counts::positions(&mut tx).await?.into_keys() {
+            let ranges = store_counts::ranges(&mut tx, &stream).await?;
+            held.insert(stream, ranges);
+        }
+        Ok(held)
     }
 
     async fn note_filling(&self, word: &str, at: Option<Timestamp>) -> Result<(), EngineError> {
@@ -139,6 +167,13 @@ fn held_beyond(held: &HeldRanges, request: &CountsRequest) -> BTreeSet<String> {
     };
     let reports = request.streams.iter().map(|report| (&report.stream, report.range.end));
     reports.filter(|report| beyond(*report)).map(|(stream, _)| stream.clone()).collect()
+}
+
+impl Fill {
+    /// Counts that lack nothing.
+    pub fn of(requests: Vec<CountsRequest>) -> Self {
+        Self { requests, torn: Vec::new() }
+    }
 }
 
 impl std::ops::AddAssign for Filled {

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use slo::counts::{ByteRange, CountsRequest, DEFAULT_EDGES_US};
 
 use crate::config::ArchiveConfig;
-use crate::engine::{Engine, Filled, HeldRanges};
+use crate::engine::{Engine, Fill, Filled, HeldRanges};
 
 /// Version of the definition that the collectors count with.
 const VERSION: u32 = 1;
@@ -41,10 +41,12 @@ pub(super) async fn fill(
     let store = archive.open().context("cannot open the archive")?;
     let mut reader = Reader::open(&store).await?;
     let all = reader.remaining();
+    let held = engine.held_ranges().await?;
     let mut judge = Sli::new(rules.clone(), Arc::new(FormatsSeen::default()));
     let (mut filled, mut told) = (Filled::default(), 0);
     loop {
-        let part = match reader.next_where(|manifest| may_count(manifest, since_ns)).await {
+        let wanted = |manifest: &Manifest| may_count(manifest, since_ns) && !is_counted(manifest, &held);
+        let part = match reader.next_where(wanted).await {
             Ok(Some(part)) => part,
             Ok(None) => break,
             Err(error @ ReadError::Version { .. }) => {
@@ -55,7 +57,7 @@ pub(super) async fn fill(
         };
         let judged = judge_part(&mut judge, part);
         let streams: Vec<String> = judged.streams.iter().map(|judged| judged.stream.id.to_string()).collect();
-        filled += engine.fill(&streams, |held| judged.requests(held)).await?;
+        filled += engine.fill(&streams, |held| Fill::of(judged.requests(held))).await?;
         let percent = 100 - reader.remaining() * 100 / all.max(1);
         if percent / 10 > told / 10 {
             told = percent;
@@ -73,14 +75,26 @@ fn may_count(manifest: &Manifest, since_ns: i64) -> bool {
     manifest.contents.last_time_ns.is_none_or(|last| last >= since_ns)
 }
 
+/// Whether every byte of the segment is among those that are counted.
+fn is_counted(manifest: &Manifest, held: &HeldRanges) -> bool {
+    manifest.contents.streams.iter().all(|(id, part)| {
+        let held = held.get(id).map(Vec::as_slice).unwrap_or_default();
+        let ranges: Vec<ByteRange> = ranges(part);
+        gaps(&ranges, held).is_empty()
+    })
+}
+
+fn ranges(part: &StreamPart) -> Vec<ByteRange> {
+    part.ranges.as_slice().iter().map(|&(start, end)| ByteRange { start, end }).collect()
+}
+
 /// Judges every line of a part.
 pub(super) fn judge_part(judge: &mut Sli, part: Part) -> Judged {
     let Part { manifest, records } = part;
     let mut streams: BTreeMap<String, JudgedStream> = BTreeMap::new();
     for (id, part) in &manifest.contents.streams {
-        let ranges = part.ranges.as_slice().iter().map(|&(start, end)| ByteRange { start, end }).collect();
         let stream = Arc::new(stream(id, part));
-        streams.insert(id.clone(), JudgedStream { stream, ranges, events: Vec::new() });
+        streams.insert(id.clone(), JudgedStream { stream, ranges: ranges(part), events: Vec::new() });
     }
     let known = |record: Record| Some(event(streams.get(&record.stream)?.stream.clone(), record));
     let events = records.into_iter().filter_map(known).collect();

@@ -384,6 +384,13 @@ fn bind_key(query: Query, key: &RowKey) -> Query {
         .bind(key.minute.0)
 }
 
+/// Marks every row of a key as cut through.
+pub async fn tear(tx: &mut Transaction, key: &RowKey) -> Result<(), StoreError> {
+    let sql = sqlx::AssertSqlSafe(format!("UPDATE counts SET partial = 1 WHERE {KEY}"));
+    bind_key(sqlx::query(sql), key).execute(&mut **tx).await.map_err(doing("mark a count row"))?;
+    Ok(())
+}
+
 async fn rows_of(tx: &mut Transaction, key: &RowKey) -> Result<Vec<StoredRow>, StoreError> {
     let sql = sqlx::AssertSqlSafe(format!("SELECT * FROM counts WHERE {KEY} ORDER BY range_start"));
     let rows =

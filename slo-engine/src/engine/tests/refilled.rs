@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use slo::counts::{CountsRequest, MinuteId};
 use slo::ledger::{Table, table};
 
+use super::super::Fill;
 use super::wall_clock::{at, heartbeat, wall};
 use super::{Engine, START, bad_hour, ledger};
 
@@ -16,7 +17,7 @@ async fn refill(engine: &Engine, now: Timestamp) {
     engine.begin_filling().await.unwrap();
     for request in bad_hour() {
         let request = CountsRequest { watermark_ms: None, ..request };
-        engine.fill(&["s".to_owned()], |_| vec![request]).await.unwrap();
+        engine.fill(&["s".to_owned()], |_| Fill::of(vec![request])).await.unwrap();
     }
     engine.end_filling(now).await.unwrap();
 }
@@ -73,7 +74,7 @@ async fn positions_are_withheld_while_the_state_is_filled_and_a_fill_that_was_cu
     let engine = wall(dir.path()).await;
     assert!(engine.is_to_be_filled().await.unwrap());
     engine.begin_filling().await.unwrap();
-    engine.fill(&["s".to_owned()], |_| vec![bad_hour().remove(0)]).await.unwrap();
+    engine.fill(&["s".to_owned()], |_| Fill::of(vec![bad_hour().remove(0)])).await.unwrap();
     assert!(engine.positions().await.is_err());
     drop(engine);
     let engine = wall(dir.path()).await;
