@@ -1,9 +1,12 @@
 //! The running collector: it connects what the configuration names, and is the only place that spawns tasks.
 
+mod backlog;
 mod fan_out;
 mod follow;
+mod outlet;
 mod page;
 mod progress;
+mod spools;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -40,6 +43,7 @@ use fan_out::FanOut;
 use follow::Command;
 pub use progress::Progress;
 use progress::ProgressSlot;
+use spools::Spools;
 
 /// Chunks that wait for a sink.
 const QUEUE: usize = 8;
@@ -100,6 +104,7 @@ struct Builder<'a> {
     ledgers: BTreeMap<String, Ledger>,
     positions: BTreeMap<Name, Positions>,
     queues: BTreeMap<Name, mpsc::Sender<Message>>,
+    spools: Spools,
     sinks: Tasks,
     archived: Archived,
     readiness: Readiness,
@@ -113,7 +118,7 @@ impl App {
     /// name is taken.
     pub async fn start(config: Config, options: Options) -> anyhow::Result<Self> {
         let checkpoints = Arc::new(Checkpoints::open(&config.data_dir)?);
-        checkpoints.forget(follow::now_ms());
+        let spools = Spools::open(&config, |held| checkpoints.forget(follow::now_ms(), held))?;
         let dead_letters = DeadLetters::open(&config.data_dir)
             .with_context(|| format!("cannot open the dead-letter store in {}", config.data_dir.display()))?;
         let (stop, stopped) = watch::channel(false);
@@ -135,6 +140,7 @@ impl App {
             ledgers: BTreeMap::new(),
             positions: BTreeMap::new(),
             queues: BTreeMap::new(),
+            spools,
             sinks: Tasks::default(),
             archived: Archived::default(),
             readiness: Readiness::default(),
@@ -356,7 +362,7 @@ impl Builder<'_> {
     }
 
     fn source_context(
-        &self,
+        &mut self,
         number: usize,
         commands: mpsc::UnboundedReceiver<Command>,
         rewinds: mpsc::UnboundedReceiver<Rewind>,
@@ -366,15 +372,17 @@ impl Builder<'_> {
         let (name, source) = &self.config.sources[number];
         let looked = format!("source {name}");
         self.readiness.not_ready(&looked, "it has not looked at its files yet");
+        let shared = (&self.metrics, &self.checkpoints);
+        let backlogs = self.spools.backlogs(name, self.config, &self.positions, &self.ledgers, shared);
         follow::Context {
             name: name.to_string(),
             fan_out: FanOut::new(
                 self.config,
                 number,
-                &self.queues,
-                &self.positions,
+                (&self.queues, &self.positions),
+                backlogs,
                 &self.options.formats,
-                &self.metrics,
+                (&self.metrics, &self.checkpoints),
             ),
             checkpoints: self.checkpoints.clone(),
             metrics: self.metrics.component(name, "source", source.kind()),

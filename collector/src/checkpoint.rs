@@ -1,6 +1,6 @@
 //! The checkpoint file: who this collector is, which streams it knows, and how far each sink has come in each of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -152,6 +152,11 @@ impl Checkpoints {
         state.saved.streams.iter().filter_map(|(id, e)| Some((id.as_str().into(), position(e)?))).collect()
     }
 
+    /// How far a sink has come in one stream.
+    pub fn position(&self, sink: &str, stream: &str) -> Option<u64> {
+        self.state().saved.streams.get(stream)?.positions.get(sink).copied()
+    }
+
     /// Remembers what is known of a stream.
     pub fn learn(&self, id: &StreamId, known: Known) {
         let mut state = self.state();
@@ -184,13 +189,16 @@ impl Checkpoints {
         self.advance(sink, positions);
     }
 
-    /// Forgets streams whose files were not seen for long.
-    pub fn forget(&self, now_ms: i64) {
+    /// Forgets streams whose files were not seen for long, but for those that something else still holds.
+    pub fn forget(&self, now_ms: i64, held: &BTreeSet<StreamId>) {
         let mut state = self.state();
         for entry in state.saved.streams.values_mut().filter(|entry| entry.known.seen_ms == 0) {
             entry.known.seen_ms = now_ms;
         }
-        state.saved.streams.retain(|_, entry| entry.known.seen_ms > now_ms - FORGET_AFTER_MS);
+        let kept = |id: &String, entry: &Entry| {
+            entry.known.seen_ms > now_ms - FORGET_AFTER_MS || held.contains(id.as_str())
+        };
+        state.saved.streams.retain(|id, entry| kept(id, entry));
         state.dirty = true;
     }
 

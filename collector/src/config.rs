@@ -3,13 +3,14 @@
 mod draft;
 mod graph;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use settings::{Env, Node, Problem, Problems, Syntax};
 
-use crate::sink::SinkConfig;
+use crate::sink::{Buffer, SinkConfig};
 use crate::source::SourceConfig;
 use crate::transform::TransformConfig;
 use crate::unit_test::UnitTest;
@@ -37,6 +38,8 @@ pub struct Config {
     pub transforms: Vec<(Name, Vec<Name>, TransformConfig)>,
     /// The sinks and their inputs, in the order of the files.
     pub sinks: Vec<(Name, Vec<Name>, SinkConfig)>,
+    /// The buffers of the sinks.
+    pub buffers: BTreeMap<Name, Buffer>,
     /// The unit tests.
     pub tests: Vec<UnitTest>,
     /// What is suspicious but allowed: a component that nothing reads from, a program with a useless expression.

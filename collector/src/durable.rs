@@ -17,13 +17,17 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     sync_directory_of(path)
 }
 
-/// Makes a rename or a new name in the file's directory last.
+/// Makes a rename or a new name in the directory last.
 ///
 /// # Errors
 /// The disk failed.
+pub(crate) fn sync_directory(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
 fn sync_directory_of(path: &Path) -> io::Result<()> {
     match path.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => File::open(dir)?.sync_all(),
-        _ => File::open(".")?.sync_all(),
+        Some(dir) if !dir.as_os_str().is_empty() => sync_directory(dir),
+        _ => sync_directory(Path::new(".")),
     }
 }

@@ -13,6 +13,7 @@ pub mod identity;
 pub mod metrics;
 pub mod sink;
 pub mod source;
+pub mod spool;
 mod traces;
 pub mod transform;
 pub mod unit_test;

@@ -12,6 +12,8 @@ pub struct Metrics {
     errors: IntCounterVec,
     buffered: IntGaugeVec,
     delivered_to: IntGaugeVec,
+    buffer_bytes: IntGaugeVec,
+    buffer_discarded: IntCounterVec,
 }
 
 /// The metrics of one component.
@@ -22,8 +24,19 @@ pub struct ComponentMetrics {
 }
 
 /// Values of the label `error_type`.
-pub const ERROR_TYPES: [&str; 7] =
-    ["broken", "dead_lettered", "lagging", "read_failed", "refused", "request_failed", "truncated"];
+pub const ERROR_TYPES: [&str; 11] = [
+    "broken",
+    "buffer_damaged",
+    "buffer_failed",
+    "buffer_full",
+    "dead_lettered",
+    "lagging",
+    "lost",
+    "read_failed",
+    "refused",
+    "request_failed",
+    "truncated",
+];
 
 impl Metrics {
     /// Registers the metrics.
@@ -46,9 +59,15 @@ impl Metrics {
             )?,
             errors: counter("component_errors_total", "Errors that the component met.", &["error_type"])?,
             buffered: gauge("buffer_events", "Events between a source and this sink's receiver.")?,
+            buffer_bytes: gauge("buffer_byte_size", "Bytes of this sink's buffer on disk.")?,
             delivered_to: gauge(
                 "component_delivered_to_timestamp_seconds",
                 "What was written before this instant and could be read, this sink has delivered; 0 until it has caught up.",
+            )?,
+            buffer_discarded: counter(
+                "buffer_discarded_events_total",
+                "Events that the sink's buffer dropped because it was full, as configured.",
+                &["intentional"],
             )?,
         })
     }
@@ -65,6 +84,8 @@ impl Metrics {
         if kind == "sink" {
             component.buffered(0);
             component.delivered_to(0);
+            component.buffer_bytes(0);
+            component.buffer_discarded(0);
         }
         component
     }
@@ -93,9 +114,21 @@ impl ComponentMetrics {
         self.errors(error_type, 1);
     }
 
-    /// Events are on their way to the sink.
+    /// So many more events, or fewer, are on their way to the sink.
     pub fn buffered(&self, events: i64) {
-        self.metrics.buffered.with_label_values(&self.labels).set(events);
+        self.metrics.buffered.with_label_values(&self.labels).add(events);
+    }
+
+    /// So many bytes are in the sink's buffer on disk.
+    pub fn buffer_bytes(&self, bytes: u64) {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.metrics.buffer_bytes.with_label_values(&self.labels).set(bytes);
+    }
+
+    /// The sink's buffer was full, and dropped events as configured.
+    pub fn buffer_discarded(&self, events: u64) {
+        let [id, kind, r#type] = &self.labels;
+        self.metrics.buffer_discarded.with_label_values(&[id, kind, r#type, "true"]).inc_by(events);
     }
 
     /// Everything that was written before the instant (ms since 1970) and could be read is delivered.

@@ -2,6 +2,7 @@
 
 mod archive;
 mod blackhole;
+mod buffer;
 mod console;
 mod driver;
 mod elasticsearch;
@@ -19,6 +20,7 @@ use crate::source::chunk::{Chunk, Positions};
 
 pub use archive::{ArchiveConfig, ArchiveSink};
 pub use blackhole::BlackholeSink;
+pub use buffer::{Buffer, WhenFull};
 pub use console::{ConsoleConfig, ConsoleSink};
 pub(crate) use driver::{Context, Message, Rewind, drive};
 pub use elasticsearch::{ElasticsearchConfig, ElasticsearchSink};

@@ -2,22 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::Poll;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::backlog::{Backlog, Plan};
+use super::outlet::{Outlet, PATIENCE};
+use crate::checkpoint::Checkpoints;
 use crate::config::{Config, Name};
 use crate::event::{Batch, Event, Span, StreamId};
 use crate::metrics::{ComponentMetrics, Metrics};
 use crate::sink::{Message, Rewind};
 use crate::source::SourceConfig;
 use crate::source::chunk::{Chunk, Positions};
+use crate::source::tails::{Ending, Missing};
 use crate::traces;
 use crate::transform::sli::FormatsSeen;
 use crate::transform::{Transform, TransformConfig};
-
-/// How long a full queue is waited for before its sink counts as behind.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Events by the name of the component that they come out of.
 type Outputs = BTreeMap<Name, Batch>;
@@ -41,32 +42,18 @@ struct Step {
     metrics: ComponentMetrics,
 }
 
-/// A sink that consumes the source.
-struct Outlet {
-    sink: Name,
-    inputs: Vec<Name>,
-    queue: mpsc::Sender<Message>,
-    metrics: ComponentMetrics,
-    /// Everything below was put into the queue, or is delivered.
-    sent: Positions,
-    /// How often the source went back for it.
-    rewinds: u64,
-    /// It did not keep up: it gets nothing until its queue is empty, then the source goes back for it.
-    behind: bool,
-}
-
 /// The sinks have stopped.
 pub(super) struct Gone;
 
 impl FanOut {
-    /// The part of the configuration that lies behind a source; `queues` and `positions` by name of the sink.
+    /// The part of the configuration that lies behind a source; `queues`, `positions` and `backlogs` by name of the sink.
     pub(super) fn new(
         config: &Config,
         number: usize,
-        queues: &BTreeMap<Name, mpsc::Sender<Message>>,
-        positions: &BTreeMap<Name, Positions>,
+        (queues, positions): (&BTreeMap<Name, mpsc::Sender<Message>>, &BTreeMap<Name, Positions>),
+        mut backlogs: BTreeMap<Name, Backlog>,
         formats: &Arc<FormatsSeen>,
-        metrics: &Metrics,
+        (metrics, checkpoints): (&Metrics, &Arc<Checkpoints>),
     ) -> Self {
         let source = config.sources[number].0.clone();
         let reached = reached(config, &source);
@@ -82,23 +69,24 @@ impl FanOut {
         });
         let sinks = config.sinks.iter().filter(|(name, ..)| reached.contains(name));
         let outlets = sinks.filter_map(|(name, inputs, sink)| {
-            Some(Outlet {
-                sink: name.clone(),
-                inputs: inside(inputs),
-                queue: queues.get(name)?.clone(),
-                metrics: metrics.component(name, "sink", sink.kind()),
-                sent: positions.get(name).cloned().unwrap_or_default(),
-                rewinds: 0,
-                behind: false,
-            })
+            Some(Outlet::new(
+                name,
+                inside(inputs),
+                queues.get(name)?.clone(),
+                metrics.component(name, "sink", sink.kind()),
+                checkpoints.clone(),
+                positions.get(name).cloned().unwrap_or_default(),
+                backlogs.remove(name),
+            ))
         });
         let rereads = !matches!(config.sources[number].1, SourceConfig::Stdin(_));
         Self { number, rereads, steps: steps.collect(), outlets: outlets.collect(), source }
     }
 
     /// Hands a chunk to every sink that does not have it yet. Where a queue stays full while other sinks take theirs, that
-    /// sink falls behind.
-    pub(super) async fn hand_on(&mut self, chunk: Chunk) -> Result<(), Gone> {
+    /// sink falls behind; what it will not find in the files goes to its spool.
+    pub(super) async fn hand_on(&mut self, chunk: Chunk, now_ms: i64) -> Result<(), Gone> {
+        self.outlets.iter_mut().for_each(|outlet| outlet.spool(&chunk, now_ms));
         let wanted = |outlet: &Outlet| !outlet.behind && outlet.lacks(&chunk);
         let takers: Vec<usize> = (0..self.outlets.len()).filter(|&at| wanted(&self.outlets[at])).collect();
         if takers.is_empty() {
@@ -113,28 +101,100 @@ impl FanOut {
             let batch = input(&outputs, &self.outlets[at].inputs, &spans);
             let chunk = Chunk { batch, marks: marks.clone(), dropped: dropped.clone() };
             let others = self.rereads && self.outlets.iter().filter(|outlet| !outlet.behind).count() > 1;
-            self.outlets[at].send(chunk, others).await?;
+            let alone = self.outlets.len() == 1;
+            self.outlets[at].send(chunk, others, alone).await?;
         }
         Ok(())
     }
 
-    /// The positions to go back to for sinks that were behind and have emptied their queues; nothing if there are none.
-    pub(super) fn recovered(&mut self) -> Vec<Positions> {
-        let ready =
-            |outlet: &&mut Outlet| outlet.behind && outlet.queue.capacity() == outlet.queue.max_capacity();
-        let recovered = self.outlets.iter_mut().filter(ready).map(|outlet| {
-            outlet.behind = false;
-            tracing::info!(sink = %outlet.sink, "the sink keeps up again; reading what it lacks");
-            outlet.sent.clone()
-        });
-        recovered.collect()
+    /// Gives sinks that were behind and have emptied their queues what is in their spools. Returns those whose spools are
+    /// replayed to the end, by number, with where to go back to in the files. `has_file`: the stream can be read there.
+    pub(super) fn resume(
+        &mut self,
+        has_file: impl Fn(&StreamId) -> bool,
+    ) -> Result<Vec<(usize, Positions)>, Gone> {
+        let mut recovered = Vec::new();
+        for at in 0..self.outlets.len() {
+            if self.outlets[at].is_ready() && !self.replay(at, &has_file)? {
+                recovered.push((at, self.outlets[at].recovered()));
+            }
+        }
+        Ok(recovered)
+    }
+
+    /// Fills a sink's queue from its spool; whether there was anything.
+    fn replay(&mut self, at: usize, has_file: impl Fn(&StreamId) -> bool) -> Result<bool, Gone> {
+        let mut any = false;
+        while let Some(room) = self.outlets[at].room()? {
+            let backlog = self.outlets[at].backlog.as_mut();
+            let Some(Chunk { batch, marks, .. }) = backlog.and_then(|backlog| backlog.replay(&has_file))
+            else {
+                break;
+            };
+            let spans = batch.spans.clone();
+            let (outputs, dropped) = self.transform(batch, &spans);
+            let batch = input(&outputs, &self.outlets[at].inputs, &spans);
+            room.send(Message::Chunk(Chunk { batch, marks, dropped }));
+            any = true;
+        }
+        Ok(any)
+    }
+
+    /// Ends when a sink that was behind has emptied its queue; never if none is behind.
+    pub(super) async fn ready(&self) {
+        let behind = self.outlets.iter().filter(|outlet| outlet.behind);
+        let all = |outlet: &Outlet| (outlet.queue.clone(), outlet.queue.max_capacity());
+        let mut empty: Vec<_> = behind
+            .map(all)
+            .map(|(queue, all)| Box::pin(async move { drop(queue.reserve_many(all).await) }))
+            .collect();
+        std::future::poll_fn(|cx| match empty.iter_mut().any(|empty| empty.as_mut().poll(cx).is_ready()) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
+        .await;
+    }
+
+    /// What has to be put into spools, now that these streams end.
+    pub(super) fn plan(&mut self, endings: &[Ending], now_ms: i64) -> Plan {
+        let mut plan = Plan::default();
+        self.outlets.iter_mut().for_each(|outlet| outlet.plan(endings, now_ms, &mut plan));
+        plan
+    }
+
+    /// Whether nobody takes anything: all sinks are behind, and nothing is to be put into a spool.
+    pub(super) fn is_idle(&self) -> bool {
+        let busy = |outlet: &Outlet| !outlet.behind || outlet.backlog.as_ref().is_some_and(Backlog::is_busy);
+        !self.outlets.is_empty() && !self.outlets.iter().any(busy)
+    }
+
+    /// Lets go of what is in spools and delivered.
+    pub(super) fn release(&mut self) {
+        self.outlets.iter_mut().filter_map(|outlet| outlet.backlog.as_mut()).for_each(Backlog::release);
+    }
+
+    /// Whether a sink is behind.
+    pub(super) fn is_behind(&self) -> bool {
+        self.outlets.iter().any(|outlet| outlet.behind)
+    }
+
+    /// Says what a sink will never get, or all of them.
+    pub(super) fn missing(&mut self, at: Option<usize>, missing: &[Missing]) {
+        match at {
+            Some(at) => self.outlets[at].missing(missing),
+            None => self.outlets.iter_mut().for_each(|outlet| outlet.missing(missing)),
+        }
+    }
+
+    /// Says what sinks will never get of streams of earlier runs.
+    pub(super) fn unfound(&mut self, unfound: &[Missing]) {
+        self.outlets.iter_mut().for_each(|outlet| outlet.unfound(unfound));
     }
 
     /// A sink has less than was thought.
     pub(super) fn lower(&mut self, back: &Rewind) {
         for outlet in self.outlets.iter_mut().filter(|outlet| *outlet.sink == *back.sink) {
-            outlet.sent.extend(back.positions.clone());
-            outlet.rewinds += 1;
+            outlet.lower(back);
         }
     }
 
@@ -151,17 +211,20 @@ impl FanOut {
     }
 
     /// Waits until every sink has delivered what was handed on.
-    pub(super) async fn flush(&self) -> Result<(), Gone> {
-        let mut answers = Vec::new();
-        for outlet in &self.outlets {
-            let (answer, delivered) = oneshot::channel();
-            outlet.queue.send(Message::Flush(answer)).await.map_err(|_| Gone)?;
-            answers.push(delivered);
+    pub(super) fn flush(&self) -> impl Future<Output = Result<(), Gone>> + use<> {
+        let queues: Vec<_> = self.outlets.iter().map(|outlet| outlet.queue.clone()).collect();
+        async move {
+            let mut answers = Vec::new();
+            for queue in queues {
+                let (answer, delivered) = oneshot::channel();
+                queue.send(Message::Flush(answer)).await.map_err(|_| Gone)?;
+                answers.push(delivered);
+            }
+            for delivered in answers {
+                delivered.await.map_err(|_| Gone)?;
+            }
+            Ok(())
         }
-        for delivered in answers {
-            delivered.await.map_err(|_| Gone)?;
-        }
-        Ok(())
     }
 
     /// What comes out of each component, and which records a `remap` dropped.
@@ -179,44 +242,6 @@ impl FanOut {
             outputs.insert(step.name.clone(), output);
         }
         (outputs, dropped)
-    }
-}
-
-impl Outlet {
-    /// Whether the chunk has news for the sink.
-    fn lacks(&self, chunk: &Chunk) -> bool {
-        chunk.batch.spans.iter().any(|span| {
-            let sent = self.sent.get(&span.stream.id).copied();
-            sent.is_none_or(|sent| sent < span.end)
-                || span.start == span.end
-                || span.ended
-                || span.broken.is_some()
-        })
-    }
-
-    async fn send(&mut self, chunk: Chunk, others: bool) -> Result<(), Gone> {
-        let chunk = if chunk.reaches_below(&self.sent) { chunk.above(&self.sent) } else { chunk };
-        if chunk.is_empty() {
-            return Ok(());
-        }
-        let room = self.queue.reserve();
-        // Alone, there is nobody to wait for: the files are the buffer.
-        let room = match others {
-            true => tokio::time::timeout(PATIENCE, room).await,
-            false => Ok(room.await),
-        };
-        let Ok(room) = room else {
-            self.behind = true;
-            self.metrics.error("lagging");
-            tracing::warn!(sink = %self.sink,
-                "the sink does not keep up; the others go on, it will get what it lacks from the files");
-            return Ok(());
-        };
-        for span in &chunk.batch.spans {
-            self.sent.insert(span.stream.id.clone(), span.end);
-        }
-        room.map_err(|_| Gone)?.send(Message::Chunk(chunk));
-        Ok(())
     }
 }
 

@@ -22,6 +22,9 @@ use crate::traces;
 /// Rounds after which files that grow without end are left to the next ones.
 const ROUNDS: u32 = 20;
 
+/// A round that lasts longer is ended, so that rotations are seen while there is much to read.
+const LONGEST_ROUND_MS: i64 = 10_000;
+
 /// What a source is asked for.
 pub(super) enum Command {
     /// Read all that is there and have it delivered, then answer.
@@ -53,7 +56,7 @@ pub(super) async fn follow(tails: Tails, interval: Duration, context: Context) {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut stop = context.stop.clone();
-    let mut following = Following { tails, context, gone_back: BTreeSet::new() };
+    let mut following = Following { tails, context, gone_back: BTreeSet::new(), looked: false };
     // Being stopped is like a kill: what is on its way is read again by the next process.
     tokio::select! {
         biased;
@@ -67,6 +70,18 @@ struct Following {
     context: Context,
     /// Streams to which it went back since the last scan.
     gone_back: BTreeSet<StreamId>,
+    /// Files were looked for at least once.
+    looked: bool,
+}
+
+/// How a round went.
+struct Round {
+    /// Something was read.
+    any: bool,
+    /// All that the look at the files found was read.
+    whole: bool,
+    /// A sink that was behind keeps up again.
+    recovered: bool,
 }
 
 impl Following {
@@ -80,18 +95,22 @@ impl Following {
                     None
                 }
                 _ = ticks.tick() => None,
+                () = self.context.fan_out.ready() => match self.resume()? {
+                    true => None,
+                    false => continue,
+                },
             };
             match command {
                 None => {
                     self.round().await?;
                 }
                 Some(Command::CatchUp(done)) => {
-                    self.catch_up().await?;
+                    self.catch_up(ticks).await?;
                     let _ = done.send(());
                 }
                 Some(Command::Drain(done)) => {
                     self.tails.drain();
-                    self.catch_up().await?;
+                    self.catch_up(ticks).await?;
                     let _ = done.send(());
                     return Ok(());
                 }
@@ -99,20 +118,38 @@ impl Following {
         }
     }
 
-    async fn catch_up(&mut self) -> Result<(), Stopped> {
+    async fn catch_up(&mut self, ticks: &mut tokio::time::Interval) -> Result<(), Stopped> {
         let mut rounds = 0;
         loop {
             // A round that read something may have uncovered a file to be read: a copy that took over, a file that differs.
-            while self.round().await? && rounds < ROUNDS {
-                rounds += 1;
+            loop {
+                let Round { any, whole, .. } = self.round().await?;
+                rounds += u32::from(whole);
+                if whole && (!any || rounds >= ROUNDS) {
+                    break;
+                }
             }
-            self.context.fan_out.flush().await.map_err(|_| Stopped)?;
+            let recovered = self.flush(ticks).await?;
             let back = self.context.rewinds.try_recv();
             if let Ok(back) = &back {
                 self.go_back(back);
             }
-            if back.is_err() && !self.go_back_for_recovered() {
+            if back.is_err() && !recovered && !self.context.fan_out.is_behind() {
                 return Ok(());
+            }
+        }
+    }
+
+    /// Waits until the sinks have delivered what they were handed; files are looked after meanwhile. Returns whether a sink
+    /// that was behind came to be handed more.
+    async fn flush(&mut self, ticks: &mut tokio::time::Interval) -> Result<bool, Stopped> {
+        let mut flush = std::pin::pin!(self.context.fan_out.flush());
+        let mut recovered = false;
+        loop {
+            tokio::select! {
+                biased;
+                flushed = &mut flush => return flushed.map(|()| recovered).map_err(|_| Stopped),
+                _ = ticks.tick() => recovered |= self.round().await?.recovered,
             }
         }
     }
@@ -135,38 +172,68 @@ impl Following {
         }
     }
 
-    /// Goes back for sinks that were behind and are ready again; returns whether there are any.
-    fn go_back_for_recovered(&mut self) -> bool {
-        let recovered = self.context.fan_out.recovered();
-        for sent in &recovered {
-            self.tails.rewind(|id| Some(sent.get(id).copied().unwrap_or(0)));
+    /// Gives sinks that were behind and are ready again what they lack, first from their spools; returns whether there is
+    /// one that gets the rest from the files.
+    fn resume(&mut self) -> Result<bool, Stopped> {
+        // Before the first look, nobody knows what the files hold.
+        if !self.looked {
+            return Ok(true);
         }
-        !recovered.is_empty()
+        let tails = &self.tails;
+        let recovered = self.context.fan_out.resume(|id| tails.has(id)).map_err(|_| Stopped)?;
+        for (at, sent) in &recovered {
+            let missing = self.tails.rewind(|id| Some(sent.get(id).copied().unwrap_or(0)));
+            self.context.fan_out.missing(Some(*at), &missing);
+        }
+        Ok(!recovered.is_empty())
     }
 
-    /// Reads what a scan finds; returns whether that was anything.
-    async fn round(&mut self) -> Result<bool, Stopped> {
-        let now_ms = now_ms();
-        self.go_back_for_recovered();
+    /// Looks at the files, and goes back for what a sink that is behind will not find in them later.
+    fn look(&mut self, now_ms: i64) {
         self.tails.scan(now_ms);
         self.context.readiness.ready(&self.context.looked);
         self.say_what_is_gone();
+        if !std::mem::replace(&mut self.looked, true) {
+            self.context.fan_out.unfound(&self.tails.unfound());
+        }
+        self.context.fan_out.release();
+        let plan = self.context.fan_out.plan(&self.tails.endings(), now_ms);
+        self.tails.hold(plan.held);
+        if !plan.back.is_empty() {
+            let missing = self.tails.rewind(|id| plan.back.get(id).copied());
+            self.context.fan_out.missing(None, &missing);
+        }
+    }
+
+    /// Reads what a look at the files finds.
+    async fn round(&mut self) -> Result<Round, Stopped> {
+        let now_ms = now_ms();
+        // A replay leaves to the files what they hold: at first they are looked at before.
+        let first = !self.looked;
+        let mut recovered = !first && self.resume()?;
+        self.look(now_ms);
+        recovered |= first && self.resume()?;
         self.report(0);
-        let (mut any, mut begun) = (false, telemetry::traces::now());
-        while let Some(chunk) = self.tails.next_chunk() {
+        let mut begun = telemetry::traces::now();
+        let mut round = Round { any: false, whole: true, recovered };
+        while !self.context.fan_out.is_idle() && round.whole {
+            let Some(chunk) = self.tails.next_chunk() else { break };
             traces::read(&self.context.name, &chunk, begun);
-            any |= chunk.batch.spans.iter().any(|span| span.start < span.end);
+            round.any |= chunk.batch.spans.iter().any(|span| span.start < span.end);
             let lines = chunk.lines();
             let events = chunk.batch.events.len() as u64;
-            self.context.fan_out.hand_on(chunk).await.map_err(|_| Stopped)?;
+            self.context.fan_out.hand_on(chunk, now_ms).await.map_err(|_| Stopped)?;
             self.context.metrics.received(events);
             self.context.metrics.sent(events);
             self.report(lines);
             begun = telemetry::traces::now();
+            round.whole = self::now_ms() - now_ms < LONGEST_ROUND_MS;
         }
         self.report(0);
-        self.context.fan_out.caught_up(now_ms).await.map_err(|_| Stopped)?;
-        Ok(any)
+        if round.whole {
+            self.context.fan_out.caught_up(now_ms).await.map_err(|_| Stopped)?;
+        }
+        Ok(round)
     }
 
     fn report(&mut self, lines: u64) {
@@ -203,7 +270,7 @@ async fn read_to_end<R: AsyncRead + Unpin>(mut input: Input<R>, mut context: Con
                 context.metrics.received(events);
                 context.metrics.sent(events);
                 context.progress.add_lines(lines);
-                context.fan_out.hand_on(chunk).await.map_err(|_| Stopped)?;
+                context.fan_out.hand_on(chunk, now_ms()).await.map_err(|_| Stopped)?;
             }
             Ok(None) => break,
             Err(error) => {

@@ -7,3 +7,5 @@ mod harness;
 mod page;
 mod pods;
 mod sinks;
+mod spool;
+mod storm;

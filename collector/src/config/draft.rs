@@ -8,7 +8,7 @@ use settings::{Node, Problem, Problems, Table};
 
 use super::graph::Order;
 use super::{Config, DEFAULT_API_ADDRESS, DEFAULT_DATA_DIR, Name};
-use crate::sink::SinkConfig;
+use crate::sink::{Buffer, SinkConfig};
 use crate::source::SourceConfig;
 use crate::transform::TransformConfig;
 use crate::unit_test::UnitTest;
@@ -20,6 +20,8 @@ pub(super) struct Component<'a, T> {
     /// The texts of `inputs`, patterns among them.
     pub(super) inputs: Vec<&'a Node>,
     pub(super) config: Option<T>,
+    /// Of a sink.
+    buffer: Option<Buffer>,
 }
 
 /// All components of all files.
@@ -39,6 +41,7 @@ pub(super) struct Draft<'a> {
 struct Kind<T> {
     names: &'static [&'static str],
     has_inputs: bool,
+    has_buffer: bool,
     prove: fn(&str, &mut Table<'_>) -> Option<T>,
 }
 
@@ -64,10 +67,9 @@ impl<'a> Draft<'a> {
         let mut table = Table::new(root, problems);
         self.read_data_dir(&mut table, problems);
         self.read_api(&mut table, problems);
-        let sources = Kind { names: SourceConfig::KINDS, has_inputs: false, prove: SourceConfig::prove };
-        let transforms =
-            Kind { names: TransformConfig::KINDS, has_inputs: true, prove: TransformConfig::prove };
-        let sinks = Kind { names: SinkConfig::KINDS, has_inputs: true, prove: SinkConfig::prove };
+        let sources = Kind::new(SourceConfig::KINDS, false, false, SourceConfig::prove);
+        let transforms = Kind::new(TransformConfig::KINDS, true, false, TransformConfig::prove);
+        let sinks = Kind::new(SinkConfig::KINDS, true, true, SinkConfig::prove);
         self.sources.extend(sources.read(table.table("sources"), problems));
         self.transforms.extend(transforms.read(table.table("transforms"), problems));
         self.sinks.extend(sinks.read(table.table("sinks"), problems));
@@ -151,6 +153,7 @@ impl<'a> Draft<'a> {
             data_dir: self.data_dir.map_or_else(|| PathBuf::from(DEFAULT_DATA_DIR), |(path, _)| path),
             api: self.api.and_then(|(address, _)| address),
             transforms: order.transforms.iter().filter_map(transform).collect(),
+            buffers: self.sinks.iter().filter_map(|c| Some((c.name.clone(), c.buffer?))).collect(),
             sources: self.sources.into_iter().filter_map(|c| Some((c.name, c.config?))).collect(),
             sinks: self
                 .sinks
@@ -164,6 +167,15 @@ impl<'a> Draft<'a> {
 }
 
 impl<T> Kind<T> {
+    fn new(
+        names: &'static [&'static str],
+        has_inputs: bool,
+        has_buffer: bool,
+        prove: fn(&str, &mut Table<'_>) -> Option<T>,
+    ) -> Self {
+        Self { names, has_inputs, has_buffer, prove }
+    }
+
     fn read<'a>(&self, table: Option<Table<'a>>, problems: &'a Problems) -> Vec<Component<'a, T>> {
         let Some(mut table) = table else { return Vec::new() };
         table.entries().iter().map(|(name, node)| self.component(name, node, problems)).collect()
@@ -179,10 +191,11 @@ impl<T> Kind<T> {
         let kind = table.one_of("type", self.names, None);
         let inputs = if self.has_inputs { table.texts("inputs") } else { Vec::new() };
         let config = kind.and_then(|kind| (self.prove)(kind, &mut table));
+        let buffer = (self.has_buffer && kind.is_some()).then(|| Buffer::prove(&mut table));
         // Of a type that nobody knows, no key is known either.
         if kind.is_some() {
             table.finish();
         }
-        Component { name: name.into(), node, inputs, config }
+        Component { name: name.into(), node, inputs, config, buffer }
     }
 }

@@ -1,6 +1,7 @@
 //! What is proven, and what is said of what is not.
 
 use super::*;
+use crate::sink::WhenFull;
 
 fn env(name: &str) -> Option<String> {
     (name == "DIR").then(|| "/var/log".to_owned())
@@ -272,6 +273,52 @@ fn the_own_page_is_off_until_it_is_enabled_and_stands_in_one_place() {
         &[
             "c.yaml:1: api.address: \"localhost:1\" is no IP address with a port, such as 127.0.0.1:8686",
             "c.yaml:1: api.playground: unknown key; allowed here: enabled, address",
+        ],
+    );
+}
+
+#[test]
+fn a_buffer_is_on_disk_and_blocks_unless_configured() {
+    let buffer = |text: &str| {
+        let sinks = format!("sinks: {{out: {{type: blackhole, inputs: [app]{text}}}}}\n");
+        yaml(&format!("{SOURCE}{sinks}")).unwrap().buffers["out"]
+    };
+    let disk = |max_bytes, when_full| Buffer::Disk { max_bytes, when_full };
+    assert_eq!(buffer(""), disk(1 << 30, WhenFull::Block));
+    assert_eq!(buffer(", buffer: {max_size: 2000000}"), disk(2_000_000, WhenFull::Block));
+    assert_eq!(buffer(", buffer: {type: disk, when_full: drop_newest}"), disk(1 << 30, WhenFull::DropNewest));
+    assert_eq!(buffer(", buffer: {type: memory, when_full: block}"), Buffer::Memory);
+}
+
+#[test]
+fn a_buffer_that_cannot_be_is_refused() {
+    let check = |buffer: &str, want: &[&str]| {
+        check_refused(
+            &format!(
+                "{SOURCE}sinks:\n  out:\n    type: blackhole\n    inputs: [app]\n    buffer: {buffer}\n"
+            ),
+            want,
+        );
+    };
+    check(
+        "{max_size: 1000, max_events: 5}",
+        &[
+            "c.yaml:6: sinks.out.buffer.max_events: unknown key; allowed here: type, max_size, when_full",
+            "c.yaml:6: sinks.out.buffer.max_size: must be at least 1048576 bytes (1 MiB)",
+        ],
+    );
+    check(
+        "{type: memory, max_size: 5000000, when_full: drop_newest}",
+        &[
+            "c.yaml:6: sinks.out.buffer.max_size: is for the type disk; in memory wait at most 8 chunks",
+            "c.yaml:6: sinks.out.buffer.when_full: drop_newest is for the type disk; behind a full queue in memory the files are the buffer",
+        ],
+    );
+    check(
+        "{type: tape, when_full: overflow}",
+        &[
+            "c.yaml:6: sinks.out.buffer.type: \"tape\" is not one of disk, memory",
+            "c.yaml:6: sinks.out.buffer.when_full: \"overflow\" is not one of block, drop_newest",
         ],
     );
 }

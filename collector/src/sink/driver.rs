@@ -1,13 +1,14 @@
 //! The driver of every sink: it batches, retries, dead-letters what is rejected, and moves positions after delivery.
 
 mod content;
+mod message;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Sleep, sleep};
 
 use super::{Batching, Refusal, SendError, Sink};
@@ -20,39 +21,13 @@ use crate::metrics::ComponentMetrics;
 use crate::source::chunk::{Chunk, Positions};
 use crate::traces;
 use content::{content, size};
+pub(crate) use message::{Message, Rewind};
 
 /// First pause after a failure; doubled at each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
 /// Longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-
-/// What a source tells a sink.
-#[derive(Debug)]
-pub(crate) enum Message {
-    /// News of streams.
-    Chunk(Chunk),
-    /// This source has handed on all that was written before the instant (ms since 1970).
-    CaughtUp {
-        /// Number of the source.
-        source: usize,
-        /// The instant.
-        at_ms: i64,
-        /// How often it had gone back by then for the sink.
-        rewinds: u64,
-    },
-    /// Deliver what came so far, then answer.
-    Flush(oneshot::Sender<()>),
-}
-
-/// A sink has less than was thought.
-#[derive(Clone, Debug)]
-pub(crate) struct Rewind {
-    /// Its name.
-    pub(crate) sink: String,
-    /// How much it has, of the streams in question.
-    pub(crate) positions: Positions,
-}
 
 /// What a driver works with.
 pub(crate) struct Context {
@@ -113,6 +88,8 @@ struct Driver<S> {
     rewinds: u64,
     jitter: u64,
     failing: bool,
+    /// Events that are pending, as the metric has it.
+    shown: i64,
 }
 
 /// Runs a sink until its queue is closed and empty.
@@ -133,6 +110,7 @@ pub(crate) async fn drive<S: Sink>(sink: S, mut inbox: mpsc::Receiver<Message>, 
         rewinds: 0,
         jitter,
         failing: false,
+        shown: 0,
     };
     let _ = driver.run(&mut inbox).await;
     // Whoever waits for an answer learns from the closed channel that none will come.
@@ -214,7 +192,7 @@ impl<S: Sink> Driver<S> {
             self.flush(false).await?;
             sent = true;
         }
-        self.context.metrics.buffered(i64::try_from(self.pending.batch.events.len()).unwrap_or(i64::MAX));
+        self.show_pending();
         Ok(sent)
     }
 
@@ -263,9 +241,14 @@ impl<S: Sink> Driver<S> {
             self.context.ask = true;
             self.pause(&mut pause, None).await?;
         };
-        self.context.metrics.buffered(0);
+        self.show_pending();
         self.delivered_to(watermark);
         Ok(())
+    }
+
+    fn show_pending(&mut self) {
+        let events = i64::try_from(self.pending.batch.events.len()).unwrap_or(i64::MAX);
+        self.context.metrics.buffered(events - std::mem::replace(&mut self.shown, events));
     }
 
     /// Delivers a chunk; gives back what is left of it when the receiver wants to be asked first what it holds.

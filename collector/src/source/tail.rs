@@ -29,6 +29,8 @@ pub(super) struct Tail {
     pub(super) broken: Option<Arc<str>>,
     /// Bytes on disk that were read.
     pub(super) consumed: u64,
+    /// It is compressed: nothing will be added, and it may be deleted soon.
+    pub(super) packed: bool,
     lines: Lines,
     content: Option<Content>,
     /// The file as it was when its end was reached.
@@ -55,7 +57,9 @@ impl Tail {
         max: usize,
     ) -> io::Result<Self> {
         let lines = Lines::new(max, position, content.edges(position)?);
+        let packed = content.is_gzip();
         Ok(Self {
+            packed,
             stream,
             inode: content.inode(),
             settled: position,
@@ -97,6 +101,20 @@ impl Tail {
 
     pub(super) fn is_gzip(&self) -> bool {
         self.content.as_ref().is_some_and(Content::is_gzip)
+    }
+
+    /// Goes back to `position`, with the file that is open; `false` if it is not, or cannot be read there.
+    pub(super) fn go_back(&mut self, position: u64, max: usize) -> bool {
+        let Some(Ok(edges)) = self.content.as_mut().map(|content| content.edges(position)) else {
+            return false;
+        };
+        self.lines = Lines::new(max, position, edges);
+        self.settled = position;
+        self.ended = false;
+        self.told = Told::default();
+        self.broken = None;
+        self.end_at = None;
+        true
     }
 
     /// Notes that the file looks different now.

@@ -14,8 +14,11 @@ use crate::dead_letters::DeadLetters;
 use crate::event::StreamId;
 use crate::identity::Inode;
 
+mod ending;
 mod group;
 mod identify;
+
+pub use ending::{Ending, Missing};
 
 /// Files that stay open while nothing happens in them.
 const OPEN_FILES: usize = 100;
@@ -44,6 +47,8 @@ pub struct Tails {
     handed: Positions,
     /// Where [`ReadFrom::End`] began.
     floors: Positions,
+    /// Streams whose files stay open when they are gone: somebody lacks what is in them.
+    held: BTreeSet<StreamId>,
     work: VecDeque<String>,
     turn: u32,
     refused: BTreeSet<PathBuf>,
@@ -77,6 +82,8 @@ struct FileEntry {
     found: Found,
     state: State,
     gone: bool,
+    /// It was renamed: its writer has another file by now, or soon.
+    moved: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,6 +135,7 @@ impl Tails {
             learned: BTreeSet::new(),
             handed: start,
             floors: Positions::new(),
+            held: BTreeSet::new(),
             work: VecDeque::new(),
             turn: 0,
             refused: BTreeSet::new(),
@@ -227,17 +235,25 @@ impl Tails {
         amount
     }
 
-    /// Goes back to what `position` gives, in every stream that was handed on beyond it.
-    pub fn rewind(&mut self, position: impl Fn(&StreamId) -> Option<u64>) {
-        let beyond =
-            |(id, &handed): (&StreamId, &u64)| Some((id.clone(), position(id).filter(|&at| at < handed)?));
-        let back: Positions = self.handed.iter().filter_map(beyond).collect();
-        for (id, at) in back {
-            self.handed.insert(id.clone(), at);
-            self.drop_tail(&id);
+    /// Goes back to what `position` gives, in every stream that was handed on beyond it. Returns those of them that no
+    /// file holds any more.
+    pub fn rewind(&mut self, position: impl Fn(&StreamId) -> Option<u64>) -> Vec<Missing> {
+        let floor = |id: &StreamId| self.floors.get(id).copied().unwrap_or(0);
+        let beyond = |(id, &to): (&StreamId, &u64)| {
+            let from = position(id)?.max(floor(id));
+            (from < to).then(|| Missing { id: id.clone(), path: String::new(), from, to })
+        };
+        let mut back: Vec<Missing> = self.handed.iter().filter_map(beyond).collect();
+        for Missing { id, from, .. } in &back {
+            self.go_back(id, *from);
         }
         self.identify_new();
         self.find_work();
+        back.retain(|missing| !self.tails.contains_key(&missing.id));
+        for missing in &mut back {
+            missing.path = self.known.get(&missing.id).map(|known| known.path.clone()).unwrap_or_default();
+        }
+        back
     }
 
     /// How many of `streams` were read from this source and lie in no file that the last scan saw.
@@ -256,9 +272,10 @@ impl Tails {
             };
             match tail {
                 // What is open can be read to its end, though the name is gone.
-                Some(tail) if tail.is_open() && !tail.ended => {
+                Some(tail) if tail.is_open() && (!tail.ended || self.held.contains(&tail.stream.id)) => {
                     entry.gone = true;
-                    if !std::mem::replace(&mut tail.gone, true) {
+                    // What was appended last is read; nothing is appended to a gzip, and what is open of it stays open.
+                    if !std::mem::replace(&mut tail.gone, true) && !tail.packed {
                         tail.changed();
                     }
                     let key = entry.found.group.clone();
@@ -277,10 +294,11 @@ impl Tails {
 
     fn note(&mut self, found: Found) {
         let Some(entry) = self.files.get_mut(&found.inode) else {
-            self.files.insert(found.inode, FileEntry { found, state: State::New, gone: false });
+            self.files.insert(found.inode, FileEntry { found, state: State::New, gone: false, moved: false });
             return;
         };
         let changed = entry.found.look != found.look;
+        entry.moved |= entry.found.path != found.path;
         entry.found = found;
         entry.gone = false;
         match &entry.state {
@@ -366,7 +384,7 @@ impl Tails {
         for inode in files {
             let Some(entry) = self.files.get(&inode) else { continue };
             let State::Active(id) = entry.state.clone() else { continue };
-            let Some(tail) = self.tails.get_mut(&id) else { continue };
+            let Some(tail) = self.tails.get_mut(&id).filter(|_| !self.held.contains(&id)) else { continue };
             if entry.gone {
                 self.forget_file(inode);
             } else if tail.ended || tail.is_gzip() || open > OPEN_FILES {
@@ -419,7 +437,11 @@ impl Tails {
         for inode in files {
             let Some(FileEntry { state: State::Active(id), .. }) = self.files.get(&inode) else { continue };
             let id = id.clone();
-            if self.tails.get(&id).is_some_and(|tail| tail.settled < tail.position()) {
+            let max = self.max_line_bytes;
+            let Some(tail) = self.tails.get_mut(&id).filter(|tail| tail.settled < tail.position()) else {
+                continue;
+            };
+            if !tail.go_back(tail.settled, max) {
                 self.drop_tail(&id);
             }
         }

@@ -55,6 +55,7 @@ impl Source {
     pub(super) fn owns_the_clock(&self, at: usize) -> bool {
         let attribute = self.lines[..at].iter().rfind(|line| line.trim_start().starts_with("#[tokio::test"));
         attribute.is_some_and(|attribute| attribute.contains("start_paused = true"))
+            || self.lines[..at].iter().any(|line| line.contains(".start_paused(true)"))
     }
 
     /// Lines of the function that begins at `at`, if one does. Relies on rustfmt: the brace that closes a function

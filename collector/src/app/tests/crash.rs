@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::harness::{Node, cri, packed, requests, text};
+use super::harness::{Node, cri, packed, requests, runtime, text};
 
 /// What happens to the logs or to the collector.
 #[derive(Clone, Debug)]
@@ -135,9 +135,7 @@ impl World {
     }
 
     fn kill(&self, polls: u32) {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-        runtime.block_on(async {
+        runtime().block_on(async {
             let work = async {
                 let app = self.node.start().await;
                 app.caught_up().await.unwrap();
@@ -160,9 +158,7 @@ impl World {
     fn check(mut self) {
         (0..2).for_each(|log| self.close(log));
         self.node.engine.set_silent(false);
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-        let archived = runtime.block_on(async {
+        let archived = runtime().block_on(async {
             self.node.run().await;
             self.node.archived().await
         });
@@ -247,9 +243,7 @@ fn a_restart_between_the_parts_of_a_split_record_joins_them() {
         world.kill(polls);
         world.node.write(&format!("{old}.gz"), packed(&std::fs::read(world.node.path(&old)).unwrap()));
         world.node.remove(&old);
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-        let mut archived = runtime.block_on(async {
+        let mut archived = runtime().block_on(async {
             world.node.run().await;
             world.node.archived().await
         });

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use archive::{DirectoryStore, Reader, Store};
 use flate2::{Compression, write::GzEncoder};
+use prometheus::Registry;
 use settings::Syntax;
 use slo::counts::{
     ByteRange, CountRow, Counts, CountsReply, CountsRequest, Held, Merge, MinuteId, RowKey, Sli, Tally, merge,
@@ -27,6 +28,10 @@ pub(super) struct Node {
     pub(super) batch: String,
     /// Further sinks, as lines of the configuration.
     pub(super) more: String,
+    /// Of the sink `shown`.
+    pub(super) buffer: String,
+    /// The sink `shown` is the only one.
+    pub(super) alone: bool,
 }
 
 /// An engine that keeps ranges as the contract says.
@@ -82,7 +87,8 @@ impl Node {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("logs")).unwrap();
         let sources = sources.replace("$LOGS", dir.path().join("logs").to_str().unwrap());
-        Self { dir, engine: Arc::default(), sources, batch: String::new(), more: String::new() }
+        let (batch, buffer, more) = (String::new(), String::new(), String::new());
+        Self { dir, engine: Arc::default(), sources, batch, more, buffer, alone: false }
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
@@ -115,26 +121,37 @@ impl Node {
     }
 
     pub(super) fn config(&self) -> Config {
+        let others = format!(
+            "  kept: {{type: archive, inputs: [files], path: {archive}{batch}}}\n  \
+             counted: {{type: slo_engine, inputs: [judged], endpoint: in_process{batch}}}\n",
+            archive = self.dir.path().join("archive").display(),
+            batch = self.batch,
+        );
         let text = format!(
             "data_dir: {data}\nsources:\n  {sources}\n\
              transforms:\n  judged: {{type: sli, inputs: [files]}}\n\
-             sinks:\n  \
-             kept: {{type: archive, inputs: [files], path: {archive}{batch}}}\n  \
-             counted: {{type: slo_engine, inputs: [judged], endpoint: in_process{batch}}}\n  \
-             shown: {{type: file, inputs: [files], path: {out}, encoding: {{codec: text}}{batch}}}\n{more}",
+             sinks:\n{others}  \
+             shown: {{type: file, inputs: [files], path: {out}, encoding: {{codec: text}}{batch}{buffer}}}\n{more}",
             data = self.dir.path().join("data").display(),
             sources = self.sources,
-            archive = self.dir.path().join("archive").display(),
+            others = if self.alone { "" } else { &others },
             out = self.dir.path().join("out").display(),
             batch = self.batch,
             more = self.more,
+            buffer = self.buffer,
         );
         Config::parse("test", &text, Syntax::Yaml, Purpose::Run, &|_| None)
             .unwrap_or_else(|e| panic!("{e}\n{text}"))
     }
 
     pub(super) async fn start(&self) -> App {
-        let options = Options { counts: Some(self.engine.clone()), ..Options::default() };
+        self.start_with(&Registry::new()).await
+    }
+
+    /// Starts with a registry in which metrics can be read.
+    pub(super) async fn start_with(&self, registry: &Registry) -> App {
+        let counts = Some(self.engine.clone() as Arc<dyn CountsService>);
+        let options = Options { counts, registry: registry.clone(), ..Options::default() };
         App::start(self.config(), options).await.unwrap()
     }
 
@@ -430,4 +447,25 @@ pub(super) fn cri(from: usize, lines: &[String]) -> String {
         format!("2026-01-01T10:{:02}:{:02}.{at:09}Z stdout F {line}\n", at / 60 % 60, at % 60)
     };
     lines.iter().enumerate().map(line).collect()
+}
+
+/// A runtime with a clock of its own: time passes at once. With it, every task ends where it waits.
+pub(super) fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
+}
+
+/// So many seconds pass.
+pub(super) async fn pass(seconds: u64) {
+    tokio::time::sleep(std::time::Duration::from_secs(seconds)).await;
+}
+
+/// Time passes until something is so.
+pub(super) async fn until(what: &str, so: impl Fn() -> bool) {
+    for _ in 0..600 {
+        if so() {
+            return;
+        }
+        pass(1).await;
+    }
+    panic!("waited ten minutes for: {what}");
 }

@@ -192,6 +192,9 @@ impl Tails {
             Err(error) => return Err(error),
         };
         known.source.clone_from(&self.identity.rule);
+        if let Some(entry) = self.files.get_mut(&found.inode) {
+            entry.moved |= !known.path.is_empty() && known.path != path;
+        }
         known.path = path;
         known.inode = Some(found.inode);
         self.learned.insert(id.clone());
