@@ -13,7 +13,7 @@ use tokio::process::Command;
 use crate::Plan;
 
 /// A pod's log, as a kubelet lays it.
-pub struct Input {
+pub(crate) struct Input {
     /// The tree of pods.
     pods: PathBuf,
     /// The one log in it.
@@ -21,7 +21,7 @@ pub struct Input {
 }
 
 /// A program that ships.
-pub enum Contender {
+pub(crate) enum Contender {
     /// This program's own least.
     Floor,
     /// The collector at a path; with the counts of the SLO engine or without.
@@ -33,7 +33,7 @@ pub enum Contender {
 }
 
 /// All that are there; the floor first.
-pub fn all(plan: &Plan) -> Vec<Contender> {
+pub(crate) fn all(plan: &Plan) -> Vec<Contender> {
     let mut all = vec![Contender::Floor, Contender::Collector(plan.collector.clone())];
     match &plan.peers {
         Some(peers) => all.extend([Contender::Rsyslog(peers.clone()), Contender::SyslogNg(peers.clone())]),
@@ -44,7 +44,7 @@ pub fn all(plan: &Plan) -> Vec<Contender> {
 
 impl Input {
     /// Writes a log of so many lines of 216 bytes, its CRI prefix not counted.
-    pub fn write(folder: &Path, lines: u64) -> anyhow::Result<Self> {
+    pub(crate) fn write(folder: &Path, lines: u64) -> anyhow::Result<Self> {
         let pods = folder.join("pods");
         let log = pods.join("shop_web-5f7d8c9b6-x2x4z_0f7e2a34-5c1b-4d8e-b6a9-72c3d4e5f633/web/0.log");
         fs::create_dir_all(log.parent().context("a log lies in a folder")?)?;
@@ -70,7 +70,7 @@ impl Input {
 
 impl Contender {
     /// Its name in the table.
-    pub fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Floor => "floor",
             Self::Collector(_) => "collector",
@@ -80,7 +80,12 @@ impl Contender {
     }
 
     /// How it is started; it ends with its handle.
-    pub fn command(&self, input: &Input, state: &Path, receiver: SocketAddr) -> anyhow::Result<Command> {
+    pub(crate) fn command(
+        &self,
+        input: &Input,
+        state: &Path,
+        receiver: SocketAddr,
+    ) -> anyhow::Result<Command> {
         let mut command = match self {
             Self::Floor => floor(input, receiver)?,
             Self::Collector(program) => collector(program, input, state, receiver)?,

@@ -12,7 +12,7 @@ use anyhow::{Context, ensure};
 const BATCH: usize = 1000;
 
 /// Reads a CRI log to its end and posts every line as a document.
-pub fn ship(file: &Path, address: &str) -> anyhow::Result<()> {
+pub(crate) fn ship(file: &Path, address: &str) -> anyhow::Result<()> {
     let mut lines = BufReader::with_capacity(256 << 10, File::open(file).context("cannot open the log")?);
     let mut connection = TcpStream::connect(address).context("cannot reach the receiver")?;
     connection.set_nodelay(true)?;

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 /// A receiver on a free port; gone on drop.
-pub struct Receiver {
+pub(crate) struct Receiver {
     address: SocketAddr,
     counted: Arc<Counted>,
     server: JoinHandle<()>,
@@ -29,7 +29,7 @@ struct Counted {
 
 impl Receiver {
     /// Starts one.
-    pub async fn start() -> anyhow::Result<Self> {
+    pub(crate) async fn start() -> anyhow::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("cannot listen on loopback")?;
         let (address, counted) = (listener.local_addr()?, Arc::new(Counted::default()));
         let router =
@@ -43,17 +43,17 @@ impl Receiver {
     }
 
     /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Documents so far.
-    pub fn documents(&self) -> u64 {
+    pub(crate) fn documents(&self) -> u64 {
         self.counted.documents.load(Ordering::Relaxed)
     }
 
     /// Waits for so many documents.
-    pub async fn has(&self, documents: u64) {
+    pub(crate) async fn has(&self, documents: u64) {
         while self.documents() < documents {
             self.counted.changed.notified().await;
         }

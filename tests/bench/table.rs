@@ -16,7 +16,7 @@ struct Figures {
 }
 
 /// For people.
-pub fn text(names: &[&str], usages: &[Vec<Usage>], lines: u64) -> String {
+pub(crate) fn text(names: &[&str], usages: &[Vec<Usage>], lines: u64) -> String {
     let mut text = format!(
         "{:<12} {:>10} {:>12} {:>9}   {:>6} {:>6} {:>6}\n",
         "", "lines/s", "CPU µs/line", "peak MiB", "wall", "CPU", "memory"
@@ -37,7 +37,7 @@ pub fn text(names: &[&str], usages: &[Vec<Usage>], lines: u64) -> String {
 }
 
 /// For programs.
-pub fn json(names: &[&str], usages: &[Vec<Usage>], lines: u64) -> anyhow::Result<String> {
+pub(crate) fn json(names: &[&str], usages: &[Vec<Usage>], lines: u64) -> anyhow::Result<String> {
     let contender = |(name, figures): (&&str, Figures)| {
         json!({
             "name": name,

@@ -10,27 +10,27 @@ const TICKS: f64 = 100.0;
 
 /// One run.
 #[derive(Clone, Copy, Debug)]
-pub struct Usage {
+pub(crate) struct Usage {
     /// From its start to the last line.
-    pub wall: Duration,
+    pub(crate) wall: Duration,
     /// User and system time of all its threads.
-    pub cpu: Duration,
+    pub(crate) cpu: Duration,
     /// The most memory that it held, in MiB.
-    pub peak_mib: f64,
+    pub(crate) peak_mib: f64,
 }
 
 /// A clock that runs since a process was started.
-pub struct Watch(Instant);
+pub(crate) struct Watch(Instant);
 
 impl Watch {
     /// Starts it.
     #[expect(clippy::disallowed_methods, reason = "a bench measures time")]
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self(Instant::now())
     }
 
     /// What the process has used so far.
-    pub fn of(&self, pid: u32) -> anyhow::Result<Usage> {
+    pub(crate) fn of(&self, pid: u32) -> anyhow::Result<Usage> {
         let wall = self.0.elapsed();
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("cannot read its times")?;
         // Behind the name, which may hold anything, the fields are numbers: the 14th and 15th of all are times.

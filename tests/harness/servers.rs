@@ -12,7 +12,8 @@ pub use s3::S3;
 pub use search::{Flavor, Search};
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -27,6 +28,29 @@ const STARTS_WITHIN: Duration = Duration::from_secs(180);
 /// A script of this folder.
 fn script(name: &str) -> PathBuf {
     root().join("tests/harness/servers").join(name)
+}
+
+/// Where the servers of this process keep logs and data. What a test left behind that is gone is removed first: it stays
+/// until here, for whoever looks into a failure.
+///
+/// # Errors
+/// It cannot be made.
+fn folder() -> anyhow::Result<&'static Path> {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    let name = "headroom-tests-";
+    let all = std::env::temp_dir();
+    let folder = FOLDER.get_or_init(|| {
+        for entry in std::fs::read_dir(&all).into_iter().flatten().flatten() {
+            let of = entry.file_name().to_str().and_then(|file| file.strip_prefix(name)?.parse::<u32>().ok());
+            if of.is_some_and(|process| !Path::new(&format!("/proc/{process}")).exists()) {
+                // Someone else's, or gone already.
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+        all.join(format!("{name}{}", std::process::id()))
+    });
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    Ok(folder)
 }
 
 /// The folder of a server, fetched if need be; nothing, said loudly, where it cannot be had.

@@ -41,6 +41,7 @@ async fn nothing_is_lost_or_doubled_by_kills() -> Result<()> {
     stack.counted().await?;
     stack.indexed(search).await?;
     stack.archived().await?;
+    stack.exported(search).await?;
     let requests = stack.node.requests();
     let availability = stack.engine("/v1/slos/shop.web.availability").await?;
     assert_eq!(

@@ -90,6 +90,7 @@ fn write_and_rotate(stack: &mut Stack) -> Result<()> {
 async fn all_is_there_once(stack: &mut Stack, search: &Search) -> Result<()> {
     stack.indexed(search).await?;
     stack.archived().await?;
+    stack.exported(search).await?;
     stack.stop().await?;
     let (indexed, archived) = (stack.judge_search(search).await?, stack.judge_archive().await?);
     assert!(indexed.is_perfect(), "{indexed}");

@@ -25,6 +25,7 @@ async fn every_line_and_every_page_arrives(flavor: Flavor, environment: &str) ->
     everyone_is_told(&stack).await?;
     stack.indexed(search).await?;
     stack.archived().await?;
+    stack.exported(search).await?;
     stack.stop().await?;
     let (indexed, archived) = (stack.judge_search(search).await?, stack.judge_archive().await?);
     assert!(indexed.is_perfect(), "{indexed}");

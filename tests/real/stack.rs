@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use archive::{S3Config, S3Store, Store};
+use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tests::oracle::{Found, Producer, Run, Verdict, found, judge};
@@ -68,10 +69,6 @@ impl Stack {
             engine: None,
         };
         stack.configure(search)?;
-        let kind = search::Kind::Logs;
-        let proven = search::Environment::new(&stack.environment)?;
-        let path = format!("/_index_template/{}", kind.daily(&proven).alias());
-        search.ask(reqwest::Method::PUT, &path, Some(search::template(kind, &proven))).await?;
         Ok(Some(stack))
     }
 
@@ -107,6 +104,7 @@ impl Stack {
             "listen": self.engine_url.trim_start_matches("http://"),
             "data_dir": data("engine"),
             "environment": self.environment,
+            "elasticsearch": { "endpoints": [search.url()] },
             "counts": { "token": "${TOKEN}" },
             "notifiers": {
                 "hook": { "type": "webhook", "url": self.inbox.url(), "timeout": "2s" },
@@ -191,6 +189,25 @@ impl Stack {
         let indexed =
             async || Ok(found::count_in_search(search, &index).await.is_ok_and(|count| count >= want));
         within(2 * SOON, &format!("the search server has {want} lines"), indexed).await.context(self.said())
+    }
+
+    /// Waits until the minutes that the engine wrote to the search server add up to the requests that were written.
+    pub(crate) async fn exported(&self, search: &Search) -> Result<()> {
+        let (written, sum) = (self.node.requests(), |field: &str| json!({ "sum": { "field": field } }));
+        let path = format!("/headroom-results-{}/_search?size=0", self.environment);
+        let body = json!({
+            "query": { "term": { "slo": "availability" } },
+            "aggs": { "total": sum("total"), "bad": sum("bad") },
+        });
+        let exported = async || {
+            let Ok(said) = search.ask(Method::POST, &path, Some(body.clone())).await else {
+                return Ok(false);
+            };
+            let value = |name: &str| said["aggregations"][name]["value"].as_f64();
+            Ok(value("total") == Some(written.total as f64) && value("bad") == Some(written.failed as f64))
+        };
+        let what = format!("the results add up to {written:?}");
+        within(2 * SOON, &what, exported).await.context(self.said())
     }
 
     /// Waits until each notice that the engine decided on is in the inbox, and says them by key: none is lost, and what

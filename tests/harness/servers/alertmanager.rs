@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::process::Process;
-use super::{client, fetched, free_port};
+use super::{client, fetched, folder, free_port};
 
 /// An Alertmanager whose state outlives a stop.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Alertmanager {
             },
             "receivers": [{ "name": "tests", "webhook_configs": hooks.into_iter().collect::<Vec<_>>() }],
         });
-        let directory = tempfile::tempdir()?;
+        let directory = tempfile::tempdir_in(folder()?)?;
         std::fs::write(directory.path().join("alertmanager.yml"), config.to_string())?;
         let port = free_port()?;
         let url = format!("http://127.0.0.1:{port}");

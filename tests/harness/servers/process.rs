@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::{STARTS_WITHIN, script};
+use super::{STARTS_WITHIN, folder, script};
 use crate::program::within;
 
 /// A running server. Dropped, it is killed; if the test itself is killed, it ends too.
@@ -21,11 +21,9 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts `command`; what it says goes to the end of a file in the system's folder for temporary ones.
+    /// Starts `command`; what it says goes to the end of a file of its own.
     pub(super) fn start(name: &str, command: &Command) -> anyhow::Result<Self> {
-        let folder = std::env::temp_dir().join(format!("headroom-tests-{}", std::process::id()));
-        std::fs::create_dir_all(&folder)?;
-        let log = folder.join(format!("{name}.log"));
+        let log = folder()?.join(format!("{name}.log"));
         let out = File::options().append(true).create(true).open(&log)?;
         let mut wrapped = Command::new(script("run.sh"));
         wrapped.arg(command.get_program()).args(command.get_args());

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::process::Process;
-use super::{client, fetched, free_port};
+use super::{client, fetched, folder, free_port};
 
 /// An S3 service with one user and path-style buckets, whose data outlives a stop.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl S3 {
         let Some(home) = fetched("seaweedfs").await? else { return Ok(None) };
         let ports =
             Ports { master: free_port()?, volume: free_port()?, filer: free_port()?, s3: free_port()? };
-        let directory = tempfile::tempdir()?;
+        let directory = tempfile::tempdir_in(folder()?)?;
         std::fs::create_dir(directory.path().join("data"))?;
         let user = json!({
             "name": "tests",

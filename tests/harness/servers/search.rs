@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 use super::process::Process;
-use super::{client, fetched, free_port, script};
+use super::{client, fetched, folder, free_port, script};
 
 /// Which server, in the version that `fetch.sh` pins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +89,7 @@ impl Search {
         let mut search = Self {
             flavor,
             home,
-            directory: tempfile::tempdir()?,
+            directory: tempfile::tempdir_in(folder()?)?,
             port,
             url: format!("{scheme}://127.0.0.1:{port}"),
             settings: settings.iter().map(|&setting| setting.to_owned()).collect(),
