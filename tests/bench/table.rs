@@ -65,8 +65,8 @@ fn figures(usages: &[Vec<Usage>], lines: u64) -> Vec<Figures> {
                     .collect(),
             )
         };
-        let (wall, cpu): (fn(&Usage) -> f64, fn(&Usage) -> f64) =
-            (|run| run.wall.as_secs_f64(), |run| run.cpu.as_secs_f64());
+        let wall: fn(&Usage) -> f64 = |run| run.wall.as_secs_f64();
+        let cpu: fn(&Usage) -> f64 = |run| run.cpu.as_secs_f64();
         Figures {
             lines_per_second: lines as f64 / of(wall),
             cpu_micros_per_line: of(cpu) * 1e6 / lines as f64,
