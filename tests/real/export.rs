@@ -63,8 +63,7 @@ async fn bootstraps(search: &Search, environment: &str) -> Result<()> {
     assert_eq!(found().await?, ["as_wanted"; 3]);
     assert!(run(&[]).await?.ends_with("\nnothing to do\n"));
     let path = format!("/_index_template/headroom-results-{environment}");
-    let mut template =
-        search.ask(Method::GET, &path, None).await?["index_templates"][0]["index_template"].take();
+    let mut template = search::template(search::Kind::Results, &Environment::new(environment)?);
     template["template"]["mappings"]["properties"]["sli"]["type"] = json!("keyword");
     search.ask(Method::PUT, &path, Some(template)).await?;
     assert_eq!(found().await?, ["as_wanted", "as_wanted", "different"]);
@@ -131,7 +130,10 @@ fn request(first: MinuteId, minute: i64, (total, bad): (u64, u64)) -> CountsRequ
 /// Whether the results of every minute before `end` are what sums made one by one say.
 async fn results_are(search: &Search, environment: &str, table: &Table, end: i64) -> Result<bool> {
     let alias = format!("headroom-results-{environment}");
-    search.ask(Method::POST, &format!("/{alias}/_refresh"), None).await?;
+    let (refreshed, _) = search.request(Method::POST, &format!("/{alias}/_refresh"), None).await?;
+    if !refreshed.is_success() {
+        return Ok(false);
+    }
     let query = json!({
         "size": 1000,
         "query": {"bool": {"filter": [{"term": {"service": "shop/web"}}, {"term": {"slo": "availability"}}]}},
@@ -190,6 +192,9 @@ fn is_right(result: &Value, table: &Table, minute: i64) -> bool {
 async fn counts_are(search: &Search, environment: &str, table: &Table) -> Result<bool> {
     let client = search::Client::new(&search::ClientConfig::new(vec![search.url().to_owned()]))?;
     let alias = format!("headroom-counts-{environment}");
+    if !client.exists(&alias).await? {
+        return Ok(false);
+    }
     client.refresh(&alias).await?;
     let mut walk = client.walk(&alias, &json!({"match_all": {}}), "id", 50);
     let (mut rows, mut to, mut watermark) = (Table::new(), 0, None);
