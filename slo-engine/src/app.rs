@@ -58,7 +58,7 @@ impl App {
     pub async fn start(config: Config, registry: Registry) -> anyhow::Result<Self> {
         let listen = config.listen;
         let token = config.token.clone();
-        let reports = config.reports.clone();
+        let (reports, archive) = (config.reports.clone(), config.archive.clone());
         let updater = Updater::new(&config)?;
         let (environment, elasticsearch) = (config.environment.clone(), config.elasticsearch.clone());
         let refill = Refill::new(&config);
@@ -74,7 +74,7 @@ impl App {
         }
         app.run_dispatcher();
         app.run_clock();
-        app.run_keeper(Keeper::open(reports, app.engine.clone())?);
+        app.run_keeper(Keeper::open(reports, archive.as_ref(), app.engine.clone())?);
         if let Some(updater) = updater {
             app.run_updater(updater);
         }

@@ -111,10 +111,11 @@ pub(crate) async fn main(args: &ReportArgs) -> Result<(), Failure> {
             anyhow::anyhow!("there is no state at {}: run `up` or `serve` first", state.display()).into()
         );
     }
-    let reports = config.reports.clone();
+    let (reports, archive) = (config.reports.clone(), config.archive.clone());
     let app = App::open(config, clock, &Registry::new()).await?;
     if args.seal {
-        let kept = Keeper::open(reports, app.engine.clone())?.seal(&args.month, now()).await?;
+        let kept =
+            Keeper::open(reports, archive.as_ref(), app.engine.clone())?.seal(&args.month, now()).await?;
         tell(&args.month, &kept);
         app.stop().await;
         return Ok(());

@@ -14,6 +14,7 @@ mod serve;
 mod tidy;
 mod traces;
 mod up;
+mod walkthrough;
 
 use std::path::PathBuf;
 

@@ -12,7 +12,7 @@ use slo::window;
 
 use super::seal::{self, Material, SEAL, Seal, Sealed};
 use super::{Report, minute, report};
-use crate::config::ReportsConfig;
+use crate::config::{ArchiveConfig, ReportsConfig};
 use crate::engine::Engine;
 use crate::figures::{Figures, SLIS};
 use crate::schedule::Schedule;
@@ -56,9 +56,16 @@ impl Keeper {
     ///
     /// # Errors
     /// One of them cannot be opened.
-    pub fn open(config: ReportsConfig, engine: Arc<Engine>) -> anyhow::Result<Self> {
+    pub fn open(
+        config: ReportsConfig,
+        archive: Option<&ArchiveConfig>,
+        engine: Arc<Engine>,
+    ) -> anyhow::Result<Self> {
         let directory = Shelf::Directory(DirectoryStore::open(&config.directory)?);
-        let shelves = vec![(format!("the directory {}", config.directory.display()), directory)];
+        let mut shelves = vec![(format!("the directory {}", config.directory.display()), directory)];
+        if let Some(archive) = archive {
+            shelves.push(("the archive".to_owned(), archive.open()?));
+        }
         Ok(Self { engine, environment: config.environment, schedule: config.schedule, shelves })
     }
 
