@@ -8,6 +8,7 @@ mod export;
 mod kill;
 mod outage;
 mod path;
+mod refill;
 mod s3;
 mod servers;
 mod stack;

@@ -19,6 +19,10 @@ use tests::servers::{Alertmanager, Inbox, S3, Search, free_port};
 /// What writers of counts must show.
 const TOKEN: &str = "a token of the tests";
 
+/// The variables that the configurations name.
+const ENVIRONMENT: [(&str, &str); 3] =
+    [("TOKEN", TOKEN), ("S3_ID", S3::ACCESS_KEY_ID), ("S3_SECRET", S3::SECRET_ACCESS_KEY)];
+
 /// Long enough for anything that is to happen soon, on two cores that others use too.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
 
@@ -45,14 +49,25 @@ impl Stack {
     /// Sets one up whose documents go to `search`, under an `environment` that no other test has; nothing runs yet.
     /// Nothing, said loudly, where a server cannot be had.
     pub(crate) async fn new(search: &Search, environment: &str, containers: u16) -> Result<Option<Self>> {
+        // Of the last minutes, so that what is wrong now is told now.
+        Self::of_lines(search, environment, containers, Duration::from_secs(180), 7).await
+    }
+
+    /// The same with lines that begin so long ago and follow each other after so many milliseconds.
+    pub(crate) async fn of_lines(
+        search: &Search,
+        environment: &str,
+        containers: u16,
+        ago: Duration,
+        step_ms: i64,
+    ) -> Result<Option<Self>> {
         let inbox = Inbox::start().await?;
         let (s3, alertmanager) = tokio::try_join!(S3::start(), Alertmanager::start(None))?;
         let (Some(s3), Some(alertmanager)) = (s3, alertmanager) else { return Ok(None) };
         s3.create_bucket("lines").await?;
         let dir = tempfile::tempdir()?;
         let mut random = Random::seeded();
-        // Of the last minutes, so that what is wrong now is told now.
-        let run = Run::new(&mut random, now_ms() - 180_000, 7);
+        let run = Run::new(&mut random, now_ms() - i64::try_from(ago.as_millis())?, step_ms);
         let node = Producer::new(run, &dir.path().join("pods"), containers)?;
         let engine_url = format!("http://127.0.0.1:{}", free_port()?);
         let environment = environment.to_owned();
@@ -105,6 +120,11 @@ impl Stack {
             "data_dir": data("engine"),
             "environment": self.environment,
             "elasticsearch": { "endpoints": [search.url()] },
+            "archive": {
+                "type": "aws_s3", "endpoint": self.s3.url(), "bucket": "lines", "region": S3::REGION,
+                "key_prefix": "production/",
+                "auth": { "access_key_id": "${S3_ID}", "secret_access_key": "${S3_SECRET}" },
+            },
             "counts": { "token": "${TOKEN}" },
             "notifiers": {
                 "hook": { "type": "webhook", "url": self.inbox.url(), "timeout": "2s" },
@@ -123,11 +143,9 @@ impl Stack {
     pub(crate) fn start_collector(&mut self) -> Result<()> {
         let program = Program::new(env!("CARGO_BIN_EXE_headroom-collector"));
         let arguments = [PathBuf::from("--config"), self.dir.path().join("collector.yaml")];
-        let environment =
-            [("TOKEN", TOKEN), ("S3_ID", S3::ACCESS_KEY_ID), ("S3_SECRET", S3::SECRET_ACCESS_KEY)];
         let log = self.dir.path().join("collector.log");
         self.collector = None;
-        self.collector = Some(Running::start(&program, &arguments, &environment, &log)?);
+        self.collector = Some(Running::start(&program, &arguments, &ENVIRONMENT, &log)?);
         Ok(())
     }
 
@@ -137,7 +155,7 @@ impl Stack {
         let arguments = ["serve".into(), PathBuf::from("--config"), self.dir.path().join("engine.yaml")];
         let log = self.dir.path().join("engine.log");
         self.engine = None;
-        self.engine = Some(Running::start(&program, &arguments, &[("TOKEN", TOKEN)], &log)?);
+        self.engine = Some(Running::start(&program, &arguments, &ENVIRONMENT, &log)?);
         Ok(())
     }
 
@@ -155,6 +173,29 @@ impl Stack {
     pub(crate) async fn stop(&mut self) -> Result<()> {
         self.collector.take().context("it runs")?.stop().await.context("the collector")?;
         self.engine.take().context("it runs")?.stop().await.context("the engine")
+    }
+
+    /// Kills the engine and takes its disk away.
+    pub(crate) async fn lose_the_engine(&mut self) -> Result<()> {
+        self.kill_engine(Duration::ZERO).await?;
+        Ok(fs::remove_dir_all(self.dir.path().join("engine"))?)
+    }
+
+    /// What `slo-engine ledger` prints of the engine's state, beside it while it runs.
+    pub(crate) async fn ledger(&self) -> Result<Value> {
+        let program = Program::new(env!("CARGO_BIN_EXE_headroom-slo-engine"));
+        let config = self.dir.path().join("engine.yaml");
+        let mut command = program.command(&["ledger".as_ref(), "--config".as_ref(), config.as_os_str()]);
+        let output = command.args(["--output", "json"]).envs(ENVIRONMENT).output().await?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
+    /// What the engine, in all of its runs, has logged with a message: the fields, as JSON.
+    pub(crate) fn engine_logged(&self, message: &str) -> Result<Vec<Value>> {
+        let said = self.engine.as_ref().context("it runs")?.said()?;
+        let lines = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        Ok(lines.filter(|fields| fields["message"] == message).collect())
     }
 
     /// What the engine says at a path.
@@ -207,6 +248,19 @@ impl Stack {
             Ok(value("total") == Some(written.total as f64) && value("bad") == Some(written.failed as f64))
         };
         let what = format!("the results add up to {written:?}");
+        within(2 * SOON, &what, exported).await.context(self.said())
+    }
+
+    /// Waits until the engine has written to the search server how every line was counted, as it does once a minute.
+    pub(crate) async fn counts_exported(&self, search: &Search) -> Result<()> {
+        let want = self.node.lines().iter().sum::<u64>();
+        let path = format!("/headroom-counts-{}/_search?size=1000&q=kind:tally", self.environment);
+        let exported = async || {
+            let Ok(said) = search.ask(Method::GET, &path, None).await else { return Ok(false) };
+            let tallies = said["hits"]["hits"].as_array().into_iter().flatten();
+            Ok(tallies.filter_map(|hit| hit["_source"]["lines"].as_u64()).sum::<u64>() == want)
+        };
+        let what = format!("the search server knows how {want} lines were counted");
         within(2 * SOON, &what, exported).await.context(self.said())
     }
 

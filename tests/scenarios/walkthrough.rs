@@ -1,15 +1,15 @@
 //! The configurations of the README's walkthrough with real servers are proven, and it names the files that there are.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use collector::config::{Config as Collector, Purpose};
 use slo_engine::config::Config as Engine;
 use tests::root;
 
-/// What `headroom-servers` writes, as far as the configurations name it.
-fn env(name: &str) -> Option<String> {
+/// What `headroom-servers` writes into a folder, as far as the configurations name it.
+fn variable(name: &str, folder: &Path) -> Option<String> {
     let value = match name {
-        "HEADROOM_REAL" => "/tmp/headroom-real",
+        "HEADROOM_REAL" => folder.to_str()?,
         "ELASTICSEARCH_URL" | "S3_URL" | "ALERTMANAGER_URL" => "http://127.0.0.1:9",
         "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" | "HEADROOM_TOKEN" => "secret",
         _ => return None,
@@ -23,6 +23,8 @@ fn file(name: &str) -> PathBuf {
 
 #[test]
 fn both_programs_take_their_configurations() {
+    let folder = tempfile::tempdir().unwrap();
+    let env = |name: &str| variable(name, folder.path());
     let collector = Collector::load(&[file("collector.yaml")], Purpose::Run, &env);
     let collector = collector.unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(collector.sinks.len(), 3);
