@@ -78,6 +78,8 @@ pub(crate) enum Next {
         /// Why.
         reason: String,
     },
+    /// The disk does not answer; the same is next again.
+    Failed(io::Error),
 }
 
 /// Chunks in the order in which they were appended, until their sink has them all.
@@ -200,7 +202,12 @@ impl Spool {
         let reason = match self.segments.read(sequence).map(codec::decode) {
             Ok(Some(chunk)) => return Some(Next::Chunk(chunk)),
             Ok(None) => "it holds no chunk".to_owned(),
-            Err(error) => error.to_string(),
+            Err(error) if is_damage(&error) => error.to_string(),
+            Err(error) => {
+                // It is there, and will be read when there is a descriptor, or the disk answers again.
+                self.cursor = sequence;
+                return Some(Next::Failed(error));
+            }
         };
         // Nobody can deliver it: it must not keep its segment.
         let lines = self.held.remove(&sequence).map_or(1, |held| u64::from(held.lines.max(1)));
@@ -254,6 +261,14 @@ impl Held {
             spans: chunk.batch.spans.iter().map(span).collect(),
         }
     }
+}
+
+/// Whether a record is not what was written, rather than out of reach for a while.
+fn is_damage(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound
+    )
 }
 
 #[cfg(test)]

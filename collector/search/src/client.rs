@@ -187,7 +187,9 @@ impl Client {
             let at = (first + turn) % endpoints.len();
             match endpoints[at].ask(request).await {
                 Ok(answer) => {
-                    preferred.store(at, Ordering::Relaxed);
+                    // A node that is draining, or whose proxy finds nobody behind it, is not the one to ask next.
+                    let is_away = matches!(answer.status, 502..=504);
+                    preferred.store((at + usize::from(is_away)) % endpoints.len(), Ordering::Relaxed);
                     return Ok(answer);
                 }
                 Err(failure) => {

@@ -53,6 +53,8 @@ pub(super) struct Backlog {
     damaged: u64,
     /// Lines in the spool, as the metric has it.
     shown: i64,
+    /// The disk did not answer when it was read last.
+    pub(super) unreadable: bool,
 }
 
 /// The spool takes nothing at the moment.
@@ -91,6 +93,7 @@ impl Backlog {
             told_ms: None,
             damaged: damaged.iter().map(|damaged| damaged.lines).sum(),
             shown: 0,
+            unreadable: false,
         };
         backlog.show();
         backlog
@@ -260,11 +263,18 @@ impl Backlog {
         self.tell("buffer_full", now_ms, &message);
     }
 
-    /// The next chunk for the sink; nothing when the spool has no more. `has_file`: the stream can be read from a file.
+    /// The next chunk for the sink; nothing when the spool has no more, or cannot be read at the moment. `has_file`: the stream can be read from a file.
     pub(super) fn replay(&mut self, has_file: impl Fn(&StreamId) -> bool) -> Option<Chunk> {
         loop {
             let chunk = match self.parts.spool.next()? {
                 Next::Chunk(chunk) => chunk,
+                Next::Failed(error) => {
+                    self.unreadable = true;
+                    self.parts.metrics.error("buffer_failed");
+                    tracing::warn!(sink = %self.parts.sink, %error,
+                        "the buffer on disk cannot be read; it is tried again at the next look at the files");
+                    return None;
+                }
                 Next::Damaged { lines, reason } => {
                     self.damaged += lines;
                     self.parts.metrics.error("buffer_damaged");

@@ -115,6 +115,9 @@ impl FanOut {
     ) -> Result<Vec<(usize, Positions)>, Gone> {
         let mut recovered = Vec::new();
         for at in 0..self.outlets.len() {
+            if let Some(backlog) = &mut self.outlets[at].backlog {
+                backlog.unreadable = false;
+            }
             if self.outlets[at].is_ready() && !self.replay(at, &has_file)? {
                 recovered.push((at, self.outlets[at].recovered()));
             }
@@ -122,7 +125,7 @@ impl FanOut {
         Ok(recovered)
     }
 
-    /// Fills a sink's queue from its spool; whether there was anything.
+    /// Fills a sink's queue from its spool; whether there was anything, or may be once the disk answers again.
     fn replay(&mut self, at: usize, has_file: impl Fn(&StreamId) -> bool) -> Result<bool, Gone> {
         let mut any = false;
         while let Some(room) = self.outlets[at].room()? {
@@ -134,15 +137,17 @@ impl FanOut {
             let spans = batch.spans.clone();
             let (outputs, dropped) = self.transform(batch, &spans);
             let batch = input(&outputs, &self.outlets[at].inputs, &spans);
-            room.send(Message::Chunk(Chunk { batch, marks, dropped }));
+            let rewinds = self.outlets[at].rewinds;
+            room.send(Message::Chunk { chunk: Chunk { batch, marks, dropped }, rewinds });
             any = true;
         }
-        Ok(any)
+        Ok(any || self.outlets[at].backlog.as_ref().is_some_and(|backlog| backlog.unreadable))
     }
 
     /// Ends when a sink that was behind has emptied its queue; never if none is behind.
     pub(super) async fn ready(&self) {
-        let behind = self.outlets.iter().filter(|outlet| outlet.behind);
+        let unreadable = |outlet: &Outlet| outlet.backlog.as_ref().is_some_and(|backlog| backlog.unreadable);
+        let behind = self.outlets.iter().filter(|outlet| outlet.behind && !unreadable(outlet));
         let all = |outlet: &Outlet| (outlet.queue.clone(), outlet.queue.max_capacity());
         let mut empty: Vec<_> = behind
             .map(all)

@@ -266,6 +266,10 @@ async fn read_to_end<R: AsyncRead + Unpin>(mut input: Input<R>, mut context: Con
         match input.next_chunk().await {
             Ok(Some(chunk)) => {
                 traces::read(&context.name, &chunk, begun);
+                // It cannot be read again: whoever lacks what came before gets what comes now.
+                while let Ok(back) = context.rewinds.try_recv() {
+                    context.fan_out.lower(&back);
+                }
                 let (events, lines) = (chunk.batch.events.len() as u64, chunk.lines());
                 context.metrics.received(events);
                 context.metrics.sent(events);

@@ -87,7 +87,7 @@ impl Outlet {
         for span in &chunk.batch.spans {
             self.sent.insert(span.stream.id.clone(), span.end);
         }
-        room.map_err(|_| Gone)?.send(Message::Chunk(chunk));
+        room.map_err(|_| Gone)?.send(Message::Chunk { chunk, rewinds: self.rewinds });
         Ok(())
     }
 
@@ -117,7 +117,7 @@ impl Outlet {
             self.sent.extend(back);
             if !passed.is_empty() {
                 // The queue was found empty.
-                let _ = self.queue.try_send(Message::Chunk(passed));
+                let _ = self.queue.try_send(Message::Chunk { chunk: passed, rewinds: self.rewinds });
             }
         }
         tracing::info!(sink = %self.sink, "the sink keeps up again; reading what it lacks");

@@ -26,6 +26,9 @@ pub(crate) use message::{Message, Rewind};
 /// First pause after a failure; doubled at each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
+/// The longest that a receiver may ask to be left alone.
+const LONGEST_ASKED: Duration = Duration::from_secs(300);
+
 /// Longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -140,8 +143,8 @@ impl<S: Sink> Driver<S> {
                 message = inbox.recv() => message,
             };
             match message {
-                Some(Message::Chunk(chunk)) => {
-                    if self.take(chunk).await? {
+                Some(Message::Chunk { chunk, rewinds }) => {
+                    if self.take(chunk, rewinds).await? {
                         deadline = None;
                     }
                 }
@@ -165,15 +168,15 @@ impl<S: Sink> Driver<S> {
     }
 
     /// Adds a chunk to what is pending; returns whether that was sent because it is enough.
-    async fn take(&mut self, chunk: Chunk) -> Result<bool, GivenUp> {
+    async fn take(&mut self, chunk: Chunk, rewinds: u64) -> Result<bool, GivenUp> {
         self.context.ledger.hand_on(chunk.lines());
-        let Some(mut chunk) = self.wanted(chunk) else { return Ok(false) };
+        let Some(mut chunk) = self.wanted(chunk, rewinds) else { return Ok(false) };
         let mut sent = false;
         if !self.pending.joins(&chunk) {
             self.flush(false).await?;
             sent = true;
             // Meanwhile the receiver may have turned out to hold less.
-            match self.wanted(chunk) {
+            match self.wanted(chunk, rewinds) {
                 Some(still) => chunk = still,
                 None => return Ok(true),
             }
@@ -196,29 +199,30 @@ impl<S: Sink> Driver<S> {
         Ok(sent)
     }
 
-    /// The part of a chunk that was not taken before.
-    fn wanted(&mut self, chunk: Chunk) -> Option<Chunk> {
+    /// The part of a chunk that was not taken before. `rewinds`: how often its source had gone back when it read it.
+    fn wanted(&mut self, chunk: Chunk, rewinds: u64) -> Option<Chunk> {
         let lines = chunk.lines();
         let mut chunk = match chunk.reaches_below(&self.taken) {
             true => chunk.above(&self.taken),
             false => chunk,
         };
         if !self.awaited.is_empty() {
-            chunk = self.leave_out_awaited(chunk);
+            chunk = self.leave_out_awaited(chunk, rewinds);
         }
         self.context.ledger.take_back(lines - chunk.lines());
         (!chunk.is_empty()).then_some(chunk)
     }
 
-    fn leave_out_awaited(&mut self, chunk: Chunk) -> Chunk {
+    /// What was read before the source went back comes again, as far as it is still there; what comes afterwards is all
+    /// that there is, wherever it begins.
+    fn leave_out_awaited(&mut self, chunk: Chunk, rewinds: u64) -> Chunk {
         let mut ahead = Positions::new();
         for span in &chunk.batch.spans {
             let id = &span.stream.id;
-            let taken = self.taken.get(id).copied().unwrap_or(0);
-            if self.awaited.contains(id) && span.start > taken {
-                ahead.insert(id.clone(), u64::MAX);
-            } else {
+            if rewinds == self.rewinds {
                 self.awaited.remove(id);
+            } else if self.awaited.contains(id) {
+                ahead.insert(id.clone(), u64::MAX);
             }
         }
         if ahead.is_empty() { chunk } else { chunk.above(&ahead) }
@@ -467,8 +471,9 @@ impl<S: Sink> Driver<S> {
         self.jitter ^= self.jitter << 13;
         self.jitter ^= self.jitter >> 7;
         self.jitter ^= self.jitter << 17;
-        let length = after
-            .unwrap_or_else(|| *pause / 2 + *pause * u32::try_from(self.jitter % 512).unwrap_or(0) / 1024);
+        // What the receiver asks for comes on top: else all would come back at the same instant, or at once.
+        let asked = after.unwrap_or_default().min(LONGEST_ASKED);
+        let length = asked + *pause / 2 + *pause * u32::try_from(self.jitter % 512).unwrap_or(0) / 1024;
         *pause = (*pause * 2).min(LONGEST_PAUSE);
         tokio::select! {
             () = sleep(length) => Ok(()),

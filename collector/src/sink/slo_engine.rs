@@ -85,6 +85,9 @@ impl SloEngineConfig {
                 if !url.is_empty() && !url.starts_with("http://") && !url.starts_with("https://") {
                     table.problem("endpoint", "an http:// or https:// URL is expected, or \"in_process\"");
                 }
+                if url.contains('@') {
+                    table.problem("endpoint", "credentials do not belong into a URL; write them in token");
+                }
                 Endpoint::Http { url: url.trim_end_matches('/').to_owned(), token }
             }
         };

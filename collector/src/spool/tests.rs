@@ -287,6 +287,24 @@ fn a_record_that_rots_while_the_spool_is_open_is_told_with_its_lines() {
 }
 
 #[test]
+fn a_record_that_is_out_of_reach_for_a_while_is_no_damage_and_comes_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut spool = spool(&dir, 1 << 20);
+    spool.append(&chunk(0, 0, 5)).unwrap();
+    let path = fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap().path();
+    let aside = dir.path().with_extension("aside");
+    fs::rename(&path, &aside).unwrap();
+    fs::create_dir(&path).unwrap();
+    for _ in 0..2 {
+        assert!(matches!(spool.next(), Some(Next::Failed(_))));
+    }
+    fs::remove_dir(&path).unwrap();
+    fs::rename(&aside, &path).unwrap();
+    assert!(matches!(spool.next(), Some(Next::Chunk(chunk)) if chunk.batch.spans[0].start == 0));
+    assert!(spool.next().is_none());
+}
+
+#[test]
 fn a_segment_of_a_future_version_is_refused_by_its_version() {
     let dir = tempfile::tempdir().unwrap();
     let mut future = format::header();

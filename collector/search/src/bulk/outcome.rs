@@ -103,8 +103,12 @@ fn is_about_the_document(error: &Value) -> bool {
     match text("type") {
         // The cluster's limit of shards; the index was closed; the alias has no index to write to.
         "validation_exception" => !text("reason").contains("shards open"),
-        "index_closed_exception" => false,
-        "illegal_argument_exception" => !text("reason").contains("no write index"),
+        // Something else has the alias's name, so no index of the day can be made.
+        "index_closed_exception" | "invalid_alias_name_exception" | "invalid_index_name_exception" => false,
+        // A pipeline that was removed; an index that holds as many documents as one can.
+        "illegal_argument_exception" => !["no write index", "pipeline with id", "ocuments in the index"]
+            .iter()
+            .any(|state| text("reason").contains(state)),
         _ => true,
     }
 }

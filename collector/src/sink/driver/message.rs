@@ -8,7 +8,12 @@ use crate::source::chunk::{Chunk, Positions};
 #[derive(Debug)]
 pub(crate) enum Message {
     /// News of streams.
-    Chunk(Chunk),
+    Chunk {
+        /// What was read.
+        chunk: Chunk,
+        /// How often its source had gone back by then for the sink.
+        rewinds: u64,
+    },
     /// This source has handed on all that was written before the instant (ms since 1970).
     CaughtUp {
         /// Number of the source.

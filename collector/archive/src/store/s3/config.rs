@@ -49,7 +49,9 @@ impl S3Config {
         if endpoint.is_none() && region.is_none() {
             table.problem("region", "this key is missing; name the region of the bucket, or an endpoint");
         }
-        if let Some(wrong) = endpoint.as_ref().filter(|url| !is_url(url)) {
+        if endpoint.as_ref().is_some_and(|url| url.contains('@')) {
+            table.problem("endpoint", "credentials do not belong into a URL; write them in auth");
+        } else if let Some(wrong) = endpoint.as_ref().filter(|url| !is_url(url)) {
             table.problem("endpoint", format!("{wrong:?} is no URL; an http:// or https:// URL is expected"));
         }
         let (access_key_id, secret_access_key) = credentials(table);
