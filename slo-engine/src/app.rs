@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use crate::api::{self, Api};
-use crate::config::{Config, Elasticsearch};
+use crate::config::{ArchiveConfig, Config, Elasticsearch, ReportsConfig};
 use crate::engine::{Clock, Engine, Parts};
 use crate::export::exporter::{Exporter, Pace};
 use crate::failure::Failure;
@@ -74,7 +74,7 @@ impl App {
         }
         app.run_dispatcher();
         app.run_clock();
-        app.run_keeper(Keeper::open(reports, archive.as_ref(), app.engine.clone())?);
+        app.run_keeper(reports, archive);
         if let Some(updater) = updater {
             app.run_updater(updater);
         }
@@ -168,7 +168,7 @@ impl App {
     }
 
     /// Looks after the months at start, since some may have ended meanwhile, and whenever the schedule comes.
-    fn run_keeper(&mut self, keeper: Keeper) {
+    fn run_keeper(&mut self, reports: ReportsConfig, archive: Option<ArchiveConfig>) {
         let (stop, engine) = (self.stop.clone(), self.engine.clone());
         self.tasks.push(tokio::spawn(async move {
             // A seal is for ever.
@@ -176,12 +176,14 @@ impl App {
                 () = stop.wait() => return,
                 () = engine.full() => {}
             }
-            let metrics = engine.metrics();
             loop {
-                let wait = match keeper.keep(now()).await {
+                // Opened at each look: a place that cannot be had must not hold up pages at the start.
+                let keeper = Keeper::open(reports.clone(), archive.as_ref(), engine.clone());
+                let kept = async { keeper?.keep(now()).await };
+                let wait = match kept.await {
                     Ok(kept) => {
-                        metrics.sealed(&kept);
-                        let next = keeper.next_look(now()).unwrap_or(jiff::Timestamp::MAX);
+                        engine.metrics().sealed(&kept);
+                        let next = reports.schedule.next_after(now()).unwrap_or(jiff::Timestamp::MAX);
                         Duration::try_from(next.duration_since(now())).unwrap_or_default().min(LONGEST_WAIT)
                     }
                     Err(error) => {
@@ -223,7 +225,7 @@ impl App {
             // Results of a state that is half full would take the place of those that are right.
             tokio::select! {
                 () = stop.wait() => {}
-                () = engine.filled() => exporter.run().await,
+                () = engine.full() => exporter.run().await,
             }
         }));
         Ok(())

@@ -83,6 +83,10 @@ impl Endpoint {
         let url = self.url().map_err(unreadable)?;
         let (headers, mut secrets) = self.header_values().map_err(unreadable)?;
         secrets.extend(post.secret.map(str::to_owned));
+        if let Place::Secret(_) = self.place {
+            let path = url.path().trim_matches('/').to_owned();
+            secrets.extend([url.to_string(), path].into_iter().filter(|secret| !secret.is_empty()));
+        }
         let mut request = self.client.post(url).headers(headers);
         if let Some(id) = post.id {
             request = request.header("idempotency-key", &id.0);

@@ -98,10 +98,17 @@ impl Engine {
             progress.add(changed, first.max(from), closed);
         }
         exports::set_progress(&mut tx, &progress).await?;
-        let (counts, oldest) = exports::count(&mut tx, minute.plus(AHEAD_MINUTES)).await?;
+        let backlog = backlog(&mut tx, &progress, minute).await?;
         store::commit(tx).await?;
-        let oldest = oldest.into_iter().chain(progress.open.first()).min();
-        Ok(Backlog { counts, minutes: progress.open.minutes(), oldest })
+        Ok(backlog)
+    }
+
+    /// How much is to be written by the last plan. It takes no mark: one that came after a slice was made must be there when
+    /// the slice was written.
+    pub async fn export_backlog(&self, now: Timestamp) -> Result<Backlog, EngineError> {
+        let mut tx = self.store.begin().await?;
+        let progress = exports::progress(&mut tx).await?.unwrap_or_default();
+        Ok(backlog(&mut tx, &progress, MinuteId::of_timestamp(now)).await?)
     }
 
     /// The next part of the counts, as of one instant; nothing when none is marked.
@@ -170,6 +177,12 @@ impl Engine {
         exports::set_progress(&mut tx, &progress).await?;
         Ok(store::commit(tx).await?)
     }
+}
+
+async fn backlog(tx: &mut Transaction, progress: &Progress, minute: MinuteId) -> Result<Backlog, StoreError> {
+    let (counts, oldest) = exports::count(tx, minute.plus(AHEAD_MINUTES)).await?;
+    let oldest = oldest.into_iter().chain(progress.open.first()).min();
+    Ok(Backlog { counts, minutes: progress.open.minutes(), oldest })
 }
 
 impl Progress {

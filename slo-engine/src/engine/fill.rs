@@ -89,6 +89,11 @@ impl Engine {
         let _ = self.filling.subscribe().wait_for(|filling| *filling == Filling::No).await;
     }
 
+    /// When a state that was lost was full again; nothing where none was lost.
+    pub async fn filled_at(&self) -> Option<Timestamp> {
+        self.state.lock().await.filled_at
+    }
+
     /// Counts what `count` makes of the bytes of `streams`; it is given those that are counted, and must keep between them.
     pub async fn fill(
         &self,

@@ -128,9 +128,9 @@ impl Exporter {
     /// Everything that is due: first what dashboards show, then what another engine would need.
     async fn round(&mut self) -> Result<(), Ended> {
         self.bootstrap().await?;
-        self.delete_old_days(now()).await;
         loop {
             let begun = now();
+            self.delete_old_days(begun).await;
             self.look(begun).await?;
             let results = self.results(begun).await?;
             let counts = self.counts(begun).await?;
@@ -143,9 +143,13 @@ impl Exporter {
     /// Tells how much is to be written.
     async fn look(&mut self, now: Timestamp) -> Result<Backlog, Ended> {
         let backlog = self.engine.plan_export(&self.environment, now).await?;
-        let age = |oldest: MinuteId| now.duration_since(oldest.start()).as_secs();
-        self.metrics.pending(&backlog, backlog.oldest.map_or(0, age));
+        self.show(&backlog, now);
         Ok(backlog)
+    }
+
+    fn show(&self, backlog: &Backlog, now: Timestamp) {
+        let age = |oldest: MinuteId| now.duration_since(oldest.start()).as_secs();
+        self.metrics.pending(backlog, backlog.oldest.map_or(0, age));
     }
 
     /// Results, until all are written or it is time to look again; says whether all are.

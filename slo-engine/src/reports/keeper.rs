@@ -8,11 +8,13 @@ use archive::{DirectoryStore, Store as Shelf, StoreError as ShelfError, sha256_h
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
+use slo::counts::MinuteId;
 use slo::window;
 
 use super::seal::{self, Material, SEAL, Seal, Sealed};
 use super::{Report, minute, report};
 use crate::config::{ArchiveConfig, ReportsConfig};
+use crate::counts::KEEP_UNMEASURED_MINUTES;
 use crate::engine::Engine;
 use crate::figures::{Figures, SLIS};
 use crate::schedule::Schedule;
@@ -99,11 +101,6 @@ impl Keeper {
         Ok(Kept { sealed, delivered: self.deliver().await? })
     }
 
-    /// When to look again after a look at `now` that did all it had to.
-    pub fn next_look(&self, now: Timestamp) -> Option<Timestamp> {
-        self.schedule.next_after(now)
-    }
-
     /// Every month since the first count, with the instant from which on it may be sealed.
     async fn months(&self, now: Timestamp) -> anyhow::Result<Vec<(String, Timestamp)>> {
         let months = self.engine.with_figures(|figures| {
@@ -120,18 +117,25 @@ impl Keeper {
         Ok(months.await?.unwrap_or_default())
     }
 
-    /// The first word on a month, or another one if the figures have changed since.
+    /// The first word on a month, or another one if late lines have changed its figures since.
     async fn say(&self, month: &str, now: Timestamp) -> anyhow::Result<Option<Seal>> {
-        let Some(material) = self.material(month).await? else { return Ok(None) };
         let mut tx = self.engine.store().begin().await?;
         let mut said = seals::latest(&mut tx, month).await?;
         drop(tx);
         if said.is_none() {
             said = self.adopt(month).await?;
         }
-        let report_json = material.report_json()?;
-        if said.as_ref().is_some_and(|seal| seal.agrees(&report_json)) {
+        let filled_at = self.engine.filled_at().await;
+        let Some(material) = self.material(month).await? else { return Ok(None) };
+        if is_known_in_part(&material, said.as_ref(), filled_at) {
             return Ok(None);
+        }
+        if let Some(seal) = &said {
+            // Other objectives judge the months to come; those that are sealed change with the ledger alone.
+            let is_unchanged = seal.ledger.of_month == material.blocks.len() as u64;
+            if is_unchanged || seal.agrees(&material.report_json()?) {
+                return Ok(None);
+            }
         }
         let number = said.map_or(0, |seal| seal.restatement + 1);
         let sealed = material.seal(&self.environment, number, now)?;
@@ -226,6 +230,15 @@ impl Keeper {
         }
         Ok(delivered)
     }
+}
+
+/// Whether a state that was lost knows less of a month than the one before it did: a refill brings back what the windows
+/// need, and no incident.
+fn is_known_in_part(material: &Material, said: Option<&Seal>, filled_at: Option<Timestamp>) -> bool {
+    let Some(filled_at) = filled_at else { return false };
+    let back_to = MinuteId::of_timestamp(filled_at).plus(-KEEP_UNMEASURED_MINUTES);
+    let begins_before = minute(&material.report.window.from).is_none_or(|from| from < back_to);
+    begins_before || said.is_some_and(|seal| seal.sealed_at < filled_at)
 }
 
 /// When a month is over in UTC and in the zone of every SLO.

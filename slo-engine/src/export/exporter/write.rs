@@ -147,7 +147,10 @@ impl Exporter {
         let share = u32::try_from(self.jitter % 512).unwrap_or(0);
         let own = self.pause / 2 + self.pause * share / 1024;
         self.pause = (self.pause * 2).min(self.pace.longest_pause);
-        self.look(now()).await?;
+        // A disk that is full is made free by retention alone.
+        self.delete_old_days(now()).await;
+        let backlog = self.engine.export_backlog(now()).await?;
+        self.show(&backlog, now());
         self.sleep(after.map_or(own, |after| after.min(LONGEST_ASKED).max(own))).await
     }
 
