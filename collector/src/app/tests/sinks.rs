@@ -78,6 +78,22 @@ async fn an_engine_that_is_born_anew_gets_what_is_left_in_the_files_and_only_the
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_engine_that_is_born_anew_does_not_wait_for_what_is_never_read() {
+    let node = Node::new("files: {type: file, include: [\"$LOGS\"], read_from: end}");
+    let lines = requests("a", 0, 300);
+    node.write("a.log", text(&lines[..100]));
+    let app = node.start().await;
+    app.caught_up().await.unwrap();
+    node.append("a.log", text(&lines[100..200]));
+    app.caught_up().await.unwrap();
+    node.engine.lose_all();
+    node.append("a.log", text(&lines[200..]));
+    app.caught_up().await.unwrap();
+    balanced(&app.stop().await.unwrap());
+    assert_eq!(node.engine.counted().lines, 200);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_engine_that_is_silent_at_start_is_not_sent_what_it_has() {
     let mut node = Node::with_files();
     node.batch = ", batch: {max_events: 9}".into();
