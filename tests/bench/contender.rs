@@ -149,7 +149,7 @@ fn syslog_ng(peers: &Path, input: &Input, state: &Path, receiver: SocketAddr) ->
     let log = input.log.display();
     let config = format!(
         r#"@version: 3.38
-options {{ stats-freq(0); }};
+options {{ stats-freq(0); log-fifo-size(200000); }};
 source lines {{
     file("{log}" follow-freq(1) read-old-records(yes) flags(no-parse) log-fetch-limit(100000) log-iw-size(100000));
 }};

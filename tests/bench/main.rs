@@ -9,6 +9,7 @@ mod table;
 mod usage;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 
@@ -21,6 +22,9 @@ const LINES: u64 = 400_000;
 
 /// Runs of each contender that count.
 const ROUNDS: usize = 5;
+
+/// A run that takes longer has lost lines.
+const LONGEST_RUN: Duration = Duration::from_secs(120);
 
 /// What is to be measured.
 struct Plan {
@@ -107,6 +111,9 @@ async fn run(contender: &Contender, input: &contender::Input, lines: u64) -> any
     let ended = tokio::select! {
         () = taken => None,
         status = child.wait() => Some(status?),
+        () = tokio::time::sleep(LONGEST_RUN) => {
+            bail!("it has sent {} of {lines} lines after {LONGEST_RUN:?}", receiver.documents())
+        }
     };
     // The floor ends by itself, behind its last line.
     let usage = match ended {
