@@ -151,7 +151,7 @@ fn syslog_ng(peers: &Path, input: &Input, state: &Path, receiver: SocketAddr) ->
         r#"@version: 3.38
 options {{ stats-freq(0); log-fifo-size(200000); }};
 source lines {{
-    file("{log}" follow-freq(0.01) read-old-records(yes) flags(no-parse) log-fetch-limit(100000) log-iw-size(100000));
+    file("{log}" follow-freq(0.01) read-old-records(yes) flags(no-parse) log-fetch-limit(1000) log-iw-size(100000));
 }};
 destination ship {{
     http(url("http://{receiver}/_bulk") method("POST") headers("Content-Type: application/x-ndjson")

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use tokio::time::timeout;
 
 use contender::Contender;
 use receiver::Receiver;
@@ -107,14 +108,15 @@ async fn run(contender: &Contender, input: &contender::Input, lines: u64) -> any
     let watch = usage::Watch::start();
     let mut child =
         contender.command(input, state.path(), receiver.address())?.spawn().context("cannot start it")?;
-    let taken = receiver.has(lines);
-    let ended = tokio::select! {
-        () = taken => None,
-        status = child.wait() => Some(status?),
-        () = tokio::time::sleep(LONGEST_RUN) => {
-            bail!("it has sent {} of {lines} lines after {LONGEST_RUN:?}", receiver.documents())
+    let ended = timeout(LONGEST_RUN, async {
+        tokio::select! {
+            () = receiver.has(lines) => Ok(None),
+            status = child.wait() => status.map(Some),
         }
-    };
+    });
+    let ended = ended.await.with_context(|| {
+        format!("it has sent {} of {lines} lines after {LONGEST_RUN:?}", receiver.documents())
+    })??;
     // The floor ends by itself, behind its last line.
     let usage = match ended {
         None => watch.of(child.id().context("it has ended")?)?,

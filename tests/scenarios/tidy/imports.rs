@@ -7,18 +7,29 @@ use tests::root;
 use toml::{Table, Value};
 
 /// Each crate of ours, its folder, and those of ours that it may name.
-const MAY_IMPORT: [(&str, &str, &[&str]); 10] = [
+const MAY_IMPORT: [(&str, &str, &[&str]); 11] = [
     ("alerts", "alerts", &[]),
     ("archive", "collector/archive", &["settings"]),
-    ("collector", "collector", &["archive", "search", "settings", "slo", "telemetry"]),
+    ("collector", "collector", &["archive", "kubernetes", "search", "settings", "slo", "telemetry"]),
     ("dashboards", "dashboards", &["settings", "slo"]),
+    ("kubernetes", "collector/kubernetes", &[]),
     ("search", "collector/search", &["settings"]),
     ("settings", "collector/settings", &[]),
     ("slo", "slo-engine/slo", &["settings"]),
     (
         "slo-engine",
         "slo-engine",
-        &["alerts", "archive", "collector", "dashboards", "search", "settings", "slo", "telemetry"],
+        &[
+            "alerts",
+            "archive",
+            "collector",
+            "dashboards",
+            "kubernetes",
+            "search",
+            "settings",
+            "slo",
+            "telemetry",
+        ],
     ),
     ("telemetry", "collector/telemetry", &[]),
     (
@@ -29,6 +40,7 @@ const MAY_IMPORT: [(&str, &str, &[&str]); 10] = [
             "archive",
             "collector",
             "dashboards",
+            "kubernetes",
             "search",
             "settings",
             "slo",

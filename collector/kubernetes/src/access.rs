@@ -1,0 +1,62 @@
+//! How the API server is reached: from inside a pod, or by a kubeconfig.
+
+use std::path::PathBuf;
+
+use kube::Config;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use thiserror::Error;
+
+pub use kube::Client;
+
+/// Where the credentials come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Access {
+    /// The pod's service account.
+    #[default]
+    InCluster,
+    /// A kubeconfig's current context.
+    KubeConfig(PathBuf),
+}
+
+/// Why there is no client. The API server itself was not asked yet: one that is down is no error here.
+#[derive(Debug, Error)]
+pub enum AccessError {
+    /// Not in a pod, or the service account's token is not mounted.
+    #[error(
+        "cannot reach Kubernetes from inside a pod: {0}; outside of one, name a kubeconfig with kube_config_file"
+    )]
+    InCluster(#[source] kube::config::InClusterError),
+    /// The kubeconfig cannot be used.
+    #[error("cannot use the kubeconfig {}: {cause}", file.display())]
+    KubeConfig {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        cause: kube::config::KubeconfigError,
+    },
+    /// The certificates or the address cannot be used.
+    #[error("cannot make a client for Kubernetes: {0}")]
+    Client(#[source] kube::Error),
+}
+
+impl Access {
+    /// A client; it connects when it is first used.
+    ///
+    /// # Errors
+    /// There are no credentials, or they cannot be used.
+    pub async fn client(&self) -> Result<Client, AccessError> {
+        let config = match self {
+            Self::InCluster => Config::incluster().map_err(AccessError::InCluster)?,
+            Self::KubeConfig(file) => kube_config(file)
+                .await
+                .map_err(|cause| AccessError::KubeConfig { file: file.clone(), cause })?,
+        };
+        Client::try_from(config).map_err(AccessError::Client)
+    }
+}
+
+async fn kube_config(file: &PathBuf) -> Result<Config, kube::config::KubeconfigError> {
+    let config = Kubeconfig::read_from(file)?;
+    Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await
+}
