@@ -9,10 +9,11 @@ use crate::bootstrap::BootstrapArgs;
 use crate::chain::LedgerArgs;
 use crate::failure::Failure;
 use crate::kibana::DashboardsCommand;
+use crate::probe::ProbeArgs;
 use crate::refill::RefillArgs;
 use crate::reports::ReportArgs;
 use crate::up::UpArgs;
-use crate::{app, bootstrap, chain, kibana, refill, reports, up};
+use crate::{app, bootstrap, chain, kibana, probe, refill, reports, up};
 
 /// Exit code of a configuration that was refused (`EX_CONFIG` of sysexits.h).
 pub const EXIT_CONFIG: u8 = 78;
@@ -37,6 +38,8 @@ enum Command {
     },
     /// Installs the index templates in Elasticsearch or OpenSearch, and shows what differed.
     Bootstrap(BootstrapArgs),
+    /// Prints a line and waits until it lies in Elasticsearch: the way of a line from a container's log to a search.
+    Probe(ProbeArgs),
     /// Fills the state of an engine that is not running, where nothing is counted.
     Refill(RefillArgs),
     /// Verifies the ledger and prints the last word on every minute.
@@ -54,6 +57,7 @@ pub async fn main() -> ExitCode {
         Command::Up(args) => up::main(args).await,
         Command::Serve { config } => app::main(&config).await,
         Command::Bootstrap(args) => bootstrap::main(args).await,
+        Command::Probe(args) => probe::main(&args).await,
         Command::Refill(args) => refill::main(&args).await,
         Command::Ledger(args) => chain::main(&args).await,
         Command::Report(args) => reports::main(&args).await,

@@ -18,6 +18,7 @@ pub mod kibana;
 pub mod metrics;
 pub mod overview;
 pub mod page;
+mod probe;
 pub mod refill;
 pub mod reports;
 pub mod schedule;

@@ -143,7 +143,8 @@ pub async fn identity(tx: &mut Transaction) -> Result<String, StoreError> {
     Ok(meta(tx, IDENTITY).await?.unwrap_or_default())
 }
 
-fn random() -> Result<String, StoreError> {
+/// A random identity of 32 hexadecimal digits.
+pub(crate) fn random() -> Result<String, StoreError> {
     let mut bytes = [0; 16];
     let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
     read.map_err(|error| doing("draw an identity from /dev/urandom")(error.into()))?;

@@ -1,12 +1,14 @@
 //! Real servers as values: fetched by a script, on free ports of loopback, stopped and started again, gone on drop.
 
 mod alertmanager;
+mod forward;
 mod inbox;
 mod process;
 mod s3;
 mod search;
 
 pub use alertmanager::Alertmanager;
+pub use forward::Forward;
 pub use inbox::{Answer, Inbox, Received};
 pub use s3::S3;
 pub use search::{Flavor, Search};
