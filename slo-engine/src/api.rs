@@ -16,6 +16,7 @@ use slo::counts::{CountsReply, CountsRequest, Held};
 use utoipa::{OpenApi, ToSchema};
 
 use crate::engine::{Engine, EngineError};
+use crate::kibana::Target;
 use crate::overview::{Detail, IncidentView, Overview};
 use crate::page;
 
@@ -35,6 +36,8 @@ pub struct Api {
     pub engine: Arc<Engine>,
     /// Bearer token that writers must show; nothing where the listener is private (`up`).
     pub token: Option<Arc<str>>,
+    /// Which dashboards are wanted.
+    pub dashboards: Arc<Target>,
 }
 
 /// An error as the API tells it.
@@ -58,7 +61,7 @@ pub struct Actor {
         title = "Headroom SLO engine",
         description = "Error budgets, burn rates and incidents of every service."
     ),
-    paths(overview, slos, slo, incidents, acknowledge, resolve, counts, positions)
+    paths(overview, slos, slo, dashboards, incidents, acknowledge, resolve, counts, positions)
 )]
 struct Contract;
 
@@ -69,6 +72,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/overview", get(overview))
         .route("/v1/slos", get(slos))
         .route("/v1/slos/{id}", get(slo))
+        .route("/v1/dashboards", get(dashboards))
         .route("/v1/incidents", get(incidents))
         .route("/v1/incidents/{id}/acknowledge", post(acknowledge))
         .route("/v1/incidents/{id}/resolve", post(resolve))
@@ -105,6 +109,18 @@ async fn slo(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Deta
     found
         .map(Json)
         .ok_or_else(|| Refusal::not_found(format!("there is no SLO {id:?}: GET /v1/slos lists them")))
+}
+
+/// Kibana's dashboards as saved objects, one a line: for whoever imports them by hand.
+#[utoipa::path(get, path = "/v1/dashboards",
+    responses((status = 200, body = String, content_type = "application/x-ndjson")))]
+async fn dashboards(State(api): State<Api>) -> Result<Response, Refusal> {
+    let ndjson = api.dashboards.ndjson(&api.engine).await?;
+    let headers = [
+        (header::CONTENT_TYPE, "application/x-ndjson"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"headroom.ndjson\""),
+    ];
+    Ok((headers, ndjson).into_response())
 }
 
 /// Incidents, newest first, with whom they were told to.

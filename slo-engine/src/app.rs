@@ -20,7 +20,7 @@ use crate::config::{ArchiveConfig, Config, Elasticsearch, ReportsConfig};
 use crate::engine::{Clock, Engine, Parts};
 use crate::export::exporter::{Exporter, Pace};
 use crate::failure::Failure;
-use crate::kibana::Updater;
+use crate::kibana::{Target, Updater};
 use crate::metrics::Metrics;
 use crate::refill::Refill;
 use crate::reports::keeper::Keeper;
@@ -46,6 +46,7 @@ pub struct App {
     pub engine: Arc<Engine>,
     /// Sends what the engine decides.
     pub dispatcher: Arc<Dispatcher<Store>>,
+    dashboards: Arc<Target>,
     readiness: Readiness,
     addr: Option<SocketAddr>,
     stopper: Stopper,
@@ -91,6 +92,7 @@ impl App {
             .with_context(|| format!("cannot make the data directory {}", dir.display()))?;
         let path = dir.join("engine.db");
         let store = Store::open(&path).await.with_context(|| format!("cannot open {}", path.display()))?;
+        let dashboards = Arc::new(Target::of(&config));
         let parts = Parts {
             store,
             specs: config.specs,
@@ -109,7 +111,7 @@ impl App {
         let dispatcher = Arc::new(dispatcher);
         let (stopper, stop) = telemetry::stopper();
         let readiness = Readiness::default();
-        Ok(Self { engine, dispatcher, readiness, addr: None, stopper, stop, tasks: Vec::new() })
+        Ok(Self { engine, dispatcher, dashboards, readiness, addr: None, stopper, stop, tasks: Vec::new() })
     }
 
     /// Serves the API and the page. Port 0 takes a free one.
@@ -123,7 +125,8 @@ impl App {
             format!("cannot listen on {address}: choose another address with `listen` (or --listen of `up`)")
         })?;
         self.addr = Some(listener.local_addr()?);
-        let api = api::router(Api { engine: self.engine.clone(), token });
+        let api =
+            api::router(Api { engine: self.engine.clone(), token, dashboards: self.dashboards.clone() });
         let router = api.merge(telemetry::router(registry, self.readiness.clone()));
         let stop = self.stop.clone();
         self.tasks.push(tokio::spawn(async move {

@@ -87,7 +87,7 @@ pub(crate) async fn main(command: &DashboardsCommand) -> Result<(), Failure> {
 /// Writes an export for each dashboard, and one of everything.
 fn write(objects: &[SavedObject], out: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
-    let whole = Export { name: ALL.trim_end_matches(".ndjson").to_owned(), objects: objects.to_vec() };
+    let whole = Target::whole(objects);
     for export in Export::each(objects).iter().chain([&whole]) {
         let path = out.join(format!("{}.ndjson", export.name));
         std::fs::write(&path, export.ndjson()).with_context(|| format!("cannot write {}", path.display()))?;
@@ -98,14 +98,27 @@ fn write(objects: &[SavedObject], out: &Path) -> anyhow::Result<()> {
 
 /// Which dashboards are wanted.
 #[derive(Debug)]
-struct Target {
+pub struct Target {
     environment: String,
     config: Option<dashboards::Config>,
 }
 
 impl Target {
-    fn of(config: &Config) -> Self {
+    /// Those that `config` asks for.
+    pub fn of(config: &Config) -> Self {
         Self { environment: config.environment.to_string(), config: config.dashboards.clone() }
+    }
+
+    /// The overview and the dashboard of each service that the engine knows, as one file that Kibana imports.
+    ///
+    /// # Errors
+    /// The engine's figures cannot be had.
+    pub async fn ndjson(&self, engine: &Engine) -> Result<String, EngineError> {
+        Ok(Self::whole(&self.render(&self.services(engine).await?)).ndjson())
+    }
+
+    fn whole(objects: &[SavedObject]) -> Export {
+        Export { name: ALL.trim_end_matches(".ndjson").to_owned(), objects: objects.to_vec() }
     }
 
     async fn services(&self, engine: &Engine) -> Result<Vec<ServiceDashboard>, EngineError> {

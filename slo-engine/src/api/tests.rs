@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 
 use alerts::{ChannelName, PoliciesConfig};
 use prometheus::Registry;
+use settings::Syntax;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::config::Config;
 use crate::engine::Clock;
 use crate::metrics::Metrics;
 use crate::specs::Specs;
@@ -33,7 +35,10 @@ async fn serve() -> Served {
     let engine = Arc::new(Engine::open(parts).await.unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
-    let router = router(Api { engine, token: Some("t".into()) });
+    let config = "data_dir: /nowhere\nenvironment: staging";
+    let config = Config::parse("engine.yaml", config, Syntax::Yaml, &|_| None).unwrap();
+    let dashboards = Arc::new(Target::of(&config));
+    let router = router(Api { engine, token: Some("t".into()), dashboards });
     tokio::spawn(async move { axum::serve(listener, router).await });
     Served { addr, _dir: dir }
 }
@@ -86,6 +91,16 @@ async fn what_is_not_there_says_so_in_json() {
     served.check("GET", "/v1/nothing", "", "", (404, "/openapi.json")).await;
     served.check("GET", "/v1/slos/none", "", "", (404, "GET /v1/slos lists them")).await;
     served.check("DELETE", "/v1/slos", "", "", (405, "/openapi.json")).await;
+}
+
+#[tokio::test]
+async fn dashboards_come_as_a_file_that_kibana_imports() {
+    let (status, head, said) = serve().await.ask("GET", "/v1/dashboards", "", "").await;
+    assert_eq!(status, 200, "{said}");
+    assert!(head.contains("application/x-ndjson") && head.contains("headroom.ndjson"), "{head}");
+    let objects: Vec<serde_json::Value> =
+        said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(objects.iter().any(|object| object["type"] == "dashboard"), "{said}");
 }
 
 #[tokio::test]
