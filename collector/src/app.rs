@@ -314,8 +314,9 @@ impl Builder<'_> {
                 .context("the endpoint in_process is only for a collector within an engine")?,
             Endpoint::Http { url, token } => Arc::new(Http::new(url.clone(), token.clone())?),
         };
-        let (collector, epoch) = (self.checkpoints.collector(), self.checkpoints.epoch());
-        Ok(SloEngineSink::new(service, collector, epoch, self.archived.clone()))
+        let identity = (self.checkpoints.collector(), self.checkpoints.epoch());
+        let node = self.config.node().map(str::to_owned);
+        Ok(SloEngineSink::new(service, identity, node, self.archived.clone()))
     }
 
     async fn run<S: Sink>(&mut self, name: &Name, kind: &str, mut sink: S, batching: Batching) {

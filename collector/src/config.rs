@@ -83,6 +83,14 @@ impl Config {
         prove(root.as_slice(), purpose, problems)
     }
 
+    /// Name of the Kubernetes node whose pods are read, where a source says it.
+    pub fn node(&self) -> Option<&str> {
+        self.sources.iter().find_map(|(_, source)| match source {
+            SourceConfig::KubernetesLogs(config) => Some(config.cluster.as_ref()?.node.as_str()),
+            SourceConfig::File(_) | SourceConfig::Stdin(_) => None,
+        })
+    }
+
     /// The components and who reads from whom, for people: one line each.
     pub fn describe(&self) -> String {
         let mut text = String::new();

@@ -107,6 +107,7 @@ fn request(first: MinuteId, minute: i64, (total, bad): (u64, u64)) -> CountsRequ
         collector: "node".to_owned(),
         epoch: "e".to_owned(),
         watermark_ms: Some(end),
+        node: None,
         archived_to_ms: None,
         store: None,
         edges_us: DEFAULT_EDGES_US.to_vec(),

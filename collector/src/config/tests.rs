@@ -322,3 +322,27 @@ fn a_buffer_that_cannot_be_is_refused() {
         ],
     );
 }
+
+#[test]
+fn a_source_of_pods_may_know_its_node_and_how_to_reach_the_cluster() {
+    let pods = |keys: &str| {
+        format!(
+            "sources:\n  app: {{type: kubernetes_logs{keys}}}\nsinks:\n  out: {{type: blackhole, inputs: [app]}}\n"
+        )
+    };
+    assert_eq!(yaml(&pods("")).unwrap().node(), None);
+    let config = yaml(&pods(", self_node_name: n1, kube_config_file: /etc/kubeconfig")).unwrap();
+    assert_eq!(config.node(), Some("n1"));
+    check_refused(
+        &pods(", kube_config_file: /etc/kubeconfig"),
+        &[
+            "c.yaml:2: sources.app.kube_config_file: does nothing without self_node_name, the name of this node",
+        ],
+    );
+    check_refused(
+        &pods(", self_node_name: ''"),
+        &[
+            "c.yaml:2: sources.app.self_node_name: is empty; in a pod, take it from the field spec.nodeName by a variable",
+        ],
+    );
+}

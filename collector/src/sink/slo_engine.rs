@@ -64,6 +64,7 @@ pub struct SloEngineSink {
     service: Arc<dyn CountsService>,
     collector: String,
     epoch: String,
+    node: Option<String>,
     archived: Archived,
     /// The engine's state that positions are of; nothing before it has said.
     store: Option<String>,
@@ -105,15 +106,16 @@ impl fmt::Debug for Endpoint {
 }
 
 impl SloEngineSink {
-    /// Sends to `service` as this collector, with how far its archive is.
+    /// Sends to `service` as this collector and its epoch, from this Kubernetes node if it is on one, with how far its
+    /// archive is.
     pub fn new(
         service: Arc<dyn CountsService>,
-        collector: String,
-        epoch: String,
+        (collector, epoch): (String, String),
+        node: Option<String>,
         archived: Archived,
     ) -> Self {
         let edges_us = DEFAULT_EDGES_US.to_vec();
-        Self { service, collector, epoch, store: None, archived, edges_us, version: 1 }
+        Self { service, collector, epoch, node, store: None, archived, edges_us, version: 1 }
     }
 }
 
@@ -128,6 +130,7 @@ impl Sink for SloEngineSink {
             collector: self.collector.clone(),
             epoch: self.epoch.clone(),
             store: self.store.clone(),
+            node: self.node.clone(),
             watermark_ms,
             archived_to_ms: self.archived.lowest_ms(),
             edges_us: self.edges_us.clone(),

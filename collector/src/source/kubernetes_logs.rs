@@ -15,6 +15,8 @@ use std::time::Duration;
 use rustix::fs::{Mode, OFlags, openat};
 use settings::Table;
 
+use kubernetes::Access;
+
 use super::content::Look;
 use super::discovery::{Found, Scan};
 use super::{DEFAULT_MAX_LINE_BYTES, DEFAULT_SCAN_INTERVAL, ReadFrom};
@@ -35,6 +37,17 @@ pub struct KubernetesLogsConfig {
     pub max_line_bytes: usize,
     /// How often the directories are walked.
     pub glob_minimum_cooldown: Duration,
+    /// Whose metadata its events get; nothing: they have what their path says.
+    pub cluster: Option<ClusterConfig>,
+}
+
+/// The cluster that a source's node belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterConfig {
+    /// Name of the node (`self_node_name`).
+    pub node: String,
+    /// How the API server is reached.
+    pub access: Access,
 }
 
 /// A log file's name, in reading order: by restart, rotated ones by time, the one being written last.
@@ -53,6 +66,7 @@ impl KubernetesLogsConfig {
             read_from: ReadFrom::Beginning,
             max_line_bytes: DEFAULT_MAX_LINE_BYTES,
             glob_minimum_cooldown: DEFAULT_SCAN_INTERVAL,
+            cluster: None,
         }
     }
 
@@ -62,6 +76,7 @@ impl KubernetesLogsConfig {
             read_from: ReadFrom::prove(table),
             max_line_bytes: super::prove_max_line_bytes(table),
             glob_minimum_cooldown: super::prove_interval(table, "glob_minimum_cooldown_ms"),
+            cluster: ClusterConfig::prove(table),
         }
     }
 
@@ -108,6 +123,23 @@ impl KubernetesLogsConfig {
             dir = step(&dir, name, OFlags::DIRECTORY)?;
         }
         Ok(step(&dir, last, OFlags::empty())?.into())
+    }
+}
+
+impl ClusterConfig {
+    fn prove(table: &mut Table<'_>) -> Option<Self> {
+        let (node, file) = (table.string("self_node_name"), table.string("kube_config_file"));
+        if node.as_deref() == Some("") {
+            table.problem(
+                "self_node_name",
+                "is empty; in a pod, take it from the field spec.nodeName by a variable",
+            );
+        }
+        if node.is_none() && file.is_some() {
+            table.problem("kube_config_file", "does nothing without self_node_name, the name of this node");
+        }
+        let access = file.map_or(Access::InCluster, |file| Access::KubeConfig(file.into()));
+        Some(Self { node: node?, access })
     }
 }
 

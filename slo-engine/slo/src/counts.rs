@@ -177,6 +177,9 @@ pub struct CountsRequest {
     /// comes is taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<String>,
+    /// Name of the Kubernetes node that it runs on, where it knows it: the node's pods and no others are read by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
     /// Everything that ended before this instant (ms since 1970) and that this collector could read is in this or an
     /// earlier request; absent while it is still catching up.
     pub watermark_ms: Option<i64>,

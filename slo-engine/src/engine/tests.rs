@@ -80,6 +80,7 @@ fn request(minute: i64, bad: u64) -> CountsRequest {
         epoch: "e".to_owned(),
         store: None,
         watermark_ms: Some(end_ms),
+        node: None,
         archived_to_ms: None,
         edges_us: DEFAULT_EDGES_US.to_vec(),
         streams: vec![StreamReport {

@@ -161,6 +161,7 @@ impl Judged {
             store: None,
             // Nothing in the archive says that nothing is missing.
             watermark_ms: None,
+            node: None,
             archived_to_ms: None,
             edges_us: DEFAULT_EDGES_US.to_vec(),
             streams: folded.streams,

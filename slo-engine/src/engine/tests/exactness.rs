@@ -84,6 +84,7 @@ fn request(sent: Sent) -> CountsRequest {
         store: None,
         // One of them never says that it has caught up.
         watermark_ms: (sent.collector > 0).then_some(newest.0 * 60_000),
+        node: None,
         archived_to_ms: None,
         edges_us: DEFAULT_EDGES_US.to_vec(),
         streams: vec![StreamReport {

@@ -60,6 +60,7 @@ fn request(at: i64) -> CountsRequest {
         collector: "node".to_owned(),
         epoch: "e".to_owned(),
         watermark_ms: Some(end),
+        node: None,
         archived_to_ms: None,
         store: None,
         edges_us: DEFAULT_EDGES_US.to_vec(),
