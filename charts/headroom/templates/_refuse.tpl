@@ -28,6 +28,14 @@
 {{- $wrong = append $wrong "archive.bucket is set, and neither archive.region (AWS) nor archive.endpoint (another server) is" -}}
 {{- end -}}
 {{- end -}}
+{{- $urls := dict "archive.endpoint" .Values.archive.endpoint "collector.engineUrl" .Values.collector.engineUrl "dashboards.url" .Values.dashboards.url "otlp.endpoint" .Values.otlp.endpoint -}}
+{{- range $at, $url := .Values.elasticsearch.endpoints -}}{{- $_ := set $urls (printf "elasticsearch.endpoints[%d]" $at) $url -}}{{- end -}}
+{{- range $name, $notifier := .Values.notifiers -}}{{- $_ := set $urls (printf "notifiers.%s.url" $name) ($notifier.url | default "") -}}{{- end -}}
+{{- range $path, $url := $urls -}}
+{{- if contains "@" $url -}}
+{{- $wrong = append $wrong (printf "%s holds an @: credentials do not belong into a URL; put them into a Secret" $path) -}}
+{{- end -}}
+{{- end -}}
 {{- range $path, $own := dict "collector" .Values.collector "engine" .Values.engine -}}
 {{- range $own.secretEnv -}}
 {{- if hasKey $own.env .name -}}
