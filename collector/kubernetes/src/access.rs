@@ -1,12 +1,19 @@
 //! How the API server is reached: from inside a pod, or by a kubeconfig.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use thiserror::Error;
 
 pub use kube::Client;
+
+/// How long a connection may take to be made.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long an answer may be silent; a watch that is alive says something more often.
+const READ_WITHIN: Duration = Duration::from_secs(310);
 
 /// Where the credentials come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,12 +53,16 @@ impl Access {
     /// # Errors
     /// There are no credentials, or they cannot be used.
     pub async fn client(&self) -> Result<Client, AccessError> {
-        let config = match self {
+        // There may be one already, and any will do.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut config = match self {
             Self::InCluster => Config::incluster().map_err(AccessError::InCluster)?,
             Self::KubeConfig(file) => kube_config(file)
                 .await
                 .map_err(|cause| AccessError::KubeConfig { file: file.clone(), cause })?,
         };
+        config.connect_timeout = Some(CONNECT_WITHIN);
+        config.read_timeout = Some(READ_WITHIN);
         Client::try_from(config).map_err(AccessError::Client)
     }
 }

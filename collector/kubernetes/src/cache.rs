@@ -1,32 +1,15 @@
-//! What is known of one kind of object: kept up to date by a watch, kept as it is while the API server is away.
+//! What is known of one kind of object: the events of a watch, taken one by one.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures_util::{StreamExt, pin_mut};
-use kube::Api;
-use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher::{self, Event};
+use kube::runtime::watcher::Event;
 use tokio::sync::watch;
 
-use crate::access::Client;
 use crate::objects::{Kept, Key};
-
-/// Objects that a page of a list holds: what is decoded at once, whatever the size of the cluster.
-const PAGE: u32 = 500;
 
 /// Objects that were deleted and are still known: logs are read after their pod is gone.
 const DELETED: usize = 500;
-
-/// Which objects are watched.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Scope {
-    /// All of the cluster.
-    #[default]
-    All,
-    /// Those that a field selector takes, such as `spec.nodeName=n1`.
-    Fields(String),
-}
 
 /// Objects of one kind. Clones are the same cache.
 #[derive(Debug)]
@@ -81,54 +64,53 @@ impl<T: Kept> Cache<T> {
         self.state().complete
     }
 
-    /// A number that grows with every change.
+    /// Every object that is known: those that are there, and the last 500 that were deleted.
+    pub fn known(&self) -> Vec<Arc<T>> {
+        let state = self.state();
+        let deleted = state.deleted.iter().filter(|(key, _)| !state.live.contains_key(key));
+        let deleted: BTreeMap<&Key, &Arc<T>> = deleted.map(|(key, object)| (key, object)).collect();
+        state.live.values().chain(deleted.into_values()).cloned().collect()
+    }
+
+    /// Takes what was known to an earlier process, until the first complete list takes its place.
+    pub fn restore(&self, objects: impl IntoIterator<Item = T>) {
+        let mut state = self.state();
+        for object in objects {
+            state.live.entry(object.key()).or_insert_with(|| Arc::new(object));
+        }
+        drop(state);
+        self.changed.send_modify(|changes| *changes += 1);
+    }
+
+    /// A number that grows with every change of what is kept, and with every complete list.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
 
-    /// Keeps the cache up to date for ever: what cannot be reached or is refused is tried again with growing pauses, and a
-    /// watch that the API server has forgotten (410) begins with a new list. `on_error` hears of each failure, once a try.
-    pub async fn follow(&self, client: Client, scope: &Scope, on_error: impl Fn(&watcher::Error)) {
-        let config = watcher::Config::default().page_size(PAGE);
-        let config = match scope {
-            Scope::All => config,
-            Scope::Fields(selector) => config.fields(selector),
-        };
-        let events = watcher::watcher(Api::<T::Object>::all(client), config).default_backoff();
-        pin_mut!(events);
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(event) => self.apply(event),
-                Err(error) => on_error(&error),
-            }
-        }
-    }
-
     /// Takes one event of a watch.
     pub fn apply(&self, event: Event<T::Object>) {
-        let mut state = self.state();
-        match event {
-            Event::Init => state.listing = Some(BTreeMap::new()),
+        let changed = match event {
+            Event::Init => {
+                self.state().listing = Some(BTreeMap::new());
+                false
+            }
             Event::InitApply(object) => {
-                if let Some((key, object)) = T::keep(object) {
-                    let listing = state.listing.get_or_insert_default();
-                    listing.insert(key, Arc::new(object));
+                if let Some(object) = T::keep(object) {
+                    let mut state = self.state();
+                    state.listing.get_or_insert_default().insert(object.key(), Arc::new(object));
                 }
+                false
             }
-            Event::InitDone => state.listed(),
-            Event::Apply(object) => {
-                if let Some((key, object)) = T::keep(object) {
-                    state.live.insert(key, Arc::new(object));
-                }
+            Event::InitDone => {
+                self.state().listed();
+                true
             }
-            Event::Delete(object) => {
-                if let Some((key, _)) = T::keep(object) {
-                    state.delete(&key);
-                }
-            }
+            Event::Apply(object) => T::keep(object).is_some_and(|object| self.state().put(object)),
+            Event::Delete(object) => T::keep(object).is_some_and(|object| self.state().delete(&object.key())),
+        };
+        if changed {
+            self.changed.send_modify(|changes| *changes += 1);
         }
-        drop(state);
-        self.changed.send_modify(|changes| *changes += 1);
     }
 
     fn state(&self) -> MutexGuard<'_, State<T>> {
@@ -136,22 +118,43 @@ impl<T: Kept> Cache<T> {
     }
 }
 
-impl<T> State<T> {
+impl<T: Kept> State<T> {
+    /// Returns whether anything that is kept differs.
+    fn put(&mut self, object: T) -> bool {
+        let key = object.key();
+        if self.live.get(&key).is_some_and(|known| **known == object) {
+            return false;
+        }
+        self.live.insert(key, Arc::new(object));
+        true
+    }
+
     /// What was there and is not in the new list was deleted while nobody watched.
     fn listed(&mut self) {
-        let listing = self.listing.take().unwrap_or_default();
+        let mut listing = self.listing.take().unwrap_or_default();
         let gone: Vec<Key> = self.live.keys().filter(|key| !listing.contains_key(*key)).cloned().collect();
-        gone.iter().for_each(|key| self.delete(key));
+        for key in &gone {
+            self.delete(key);
+        }
+        // What is the same stays the same object, so that whoever made something of it need not do so again.
+        for (key, known) in std::mem::take(&mut self.live) {
+            if listing.get(&key).is_some_and(|new| *new == known) {
+                listing.insert(key, known);
+            }
+        }
         self.live = listing;
         self.complete = true;
     }
 
-    fn delete(&mut self, key: &Key) {
-        if let Some(object) = self.live.remove(key) {
-            self.deleted.push_back((key.clone(), object));
-            if self.deleted.len() > DELETED {
-                self.deleted.pop_front();
-            }
+    fn delete(&mut self, key: &Key) -> bool {
+        let Some(object) = self.live.remove(key) else { return false };
+        self.deleted.push_back((key.clone(), object));
+        if self.deleted.len() > DELETED {
+            self.deleted.pop_front();
         }
+        true
     }
 }
+
+#[cfg(test)]
+mod tests;

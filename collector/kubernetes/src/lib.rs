@@ -2,10 +2,16 @@
 
 mod access;
 mod cache;
+#[cfg(test)]
+mod double;
+mod failure;
+mod follow;
 mod objects;
 
 pub use access::{Access, AccessError, Client};
-pub use cache::{Cache, Scope};
+pub use cache::Cache;
+pub use failure::{Failure, Notice};
+pub use follow::Scope;
 pub use objects::{
     Container, Ingress, Kept, Key, Labels, Namespace, Node, Owner, Pod, Service, Workload, is_excluded,
 };

@@ -10,11 +10,21 @@ use k8s_openapi::api::networking::v1 as networking;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// What the names of our annotations begin with; those of others are not kept.
+const PREFIX: &str = "headroom.dev/";
 
 /// Name of the annotation with which a Namespace, Pod or Service says that Headroom leaves it alone (`"true"`).
 const EXCLUDE: &str = "headroom.dev/exclude";
 
-/// Longest annotation that is kept, in bytes: those of machines are longer.
+/// Annotation in which the mirror of a static pod has the name of its log directory.
+const MIRROR: &str = "kubernetes.io/config.mirror";
+
+/// Annotation by which an Ingress named its class before there was a field for it.
+const OLD_CLASS: &str = "kubernetes.io/ingress.class";
+
+/// Longest annotation that is kept, in bytes.
 const LONGEST_ANNOTATION: usize = 1024;
 
 /// What an object is found by.
@@ -27,19 +37,22 @@ pub enum Key {
 }
 
 /// A kind of object that is watched, and what is kept of it.
-pub trait Kept: Debug + Send + Sync + Sized + 'static {
+pub trait Kept: Debug + PartialEq + Send + Sync + Sized + 'static {
     /// What the API server sends.
     type Object: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static;
 
     /// What is kept; nothing of an object without a name.
-    fn keep(object: Self::Object) -> Option<(Key, Self)>;
+    fn keep(object: Self::Object) -> Option<Self>;
+
+    /// What it is found by.
+    fn key(&self) -> Key;
 }
 
 /// Labels or annotations.
 pub type Labels = BTreeMap<String, String>;
 
 /// A pod.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pod {
     /// Namespace.
     pub namespace: String,
@@ -49,7 +62,7 @@ pub struct Pod {
     pub uid: String,
     /// Labels.
     pub labels: Labels,
-    /// Annotations, but for long ones.
+    /// Our own annotations, but for long ones.
     pub annotations: Labels,
     /// Node that it runs on.
     pub node: Option<String>,
@@ -66,7 +79,7 @@ pub struct Pod {
 }
 
 /// A container of a pod.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Container {
     /// Image as the pod names it.
     pub image: String,
@@ -79,7 +92,7 @@ pub struct Container {
 }
 
 /// Whom a pod is of.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
     /// Such as `ReplicaSet`.
     pub kind: String,
@@ -96,7 +109,7 @@ pub struct Service {
     pub name: String,
     /// Labels.
     pub labels: Labels,
-    /// Annotations, but for long ones.
+    /// Our own annotations, but for long ones.
     pub annotations: Labels,
     /// Labels of the pods behind it; none where others say what is behind it.
     pub selector: Labels,
@@ -116,18 +129,18 @@ pub struct Ingress {
 }
 
 /// A Namespace.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Namespace {
     /// Name.
     pub name: String,
     /// Labels.
     pub labels: Labels,
-    /// Annotations, but for long ones.
+    /// Our own annotations, but for long ones.
     pub annotations: Labels,
 }
 
 /// A Node.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
     /// Name.
     pub name: String,
@@ -161,10 +174,9 @@ pub fn is_excluded(annotations: &Labels) -> bool {
 impl Kept for Pod {
     type Object = core::Pod;
 
-    fn keep(object: core::Pod) -> Option<(Key, Self)> {
+    fn keep(object: core::Pod) -> Option<Self> {
         let (spec, status) = (object.spec.unwrap_or_default(), object.status.unwrap_or_default());
-        let mirror = "kubernetes.io/config.mirror";
-        let uid = object.metadata.annotations.as_ref().and_then(|all| all.get(mirror)).cloned();
+        let uid = object.metadata.annotations.as_ref().and_then(|all| all.get(MIRROR)).cloned();
         let uid = uid.or(object.metadata.uid.clone())?;
         let owner = object.metadata.owner_references.as_ref().and_then(|owners| owners.first());
         let owner = owner.map(|owner| Owner { kind: owner.kind.clone(), name: owner.name.clone() });
@@ -188,10 +200,10 @@ impl Kept for Pod {
             }
         }
         let (namespace, name, labels, annotations) = meta(object.metadata)?;
-        let kept = Self {
+        Some(Self {
             namespace,
             name,
-            uid: uid.clone(),
+            uid,
             labels,
             annotations,
             node: spec.node_name,
@@ -200,27 +212,34 @@ impl Kept for Pod {
             phase: status.phase.unwrap_or_default(),
             ready: conditions.iter().any(|it| it.type_ == "Ready" && it.status == "True"),
             containers,
-        };
-        Some((Key::Uid(uid), kept))
+        })
+    }
+
+    fn key(&self) -> Key {
+        Key::Uid(self.uid.clone())
     }
 }
 
 impl Kept for Service {
     type Object = core::Service;
 
-    fn keep(object: core::Service) -> Option<(Key, Self)> {
+    fn keep(object: core::Service) -> Option<Self> {
         let (namespace, name, labels, annotations) = meta(object.metadata)?;
         let selector = object.spec.and_then(|spec| spec.selector).unwrap_or_default();
-        let key = Key::Name(namespace.clone(), name.clone());
-        Some((key, Self { namespace, name, labels, annotations, selector }))
+        Some(Self { namespace, name, labels, annotations, selector })
+    }
+
+    fn key(&self) -> Key {
+        Key::Name(self.namespace.clone(), self.name.clone())
     }
 }
 
 impl Kept for Ingress {
     type Object = networking::Ingress;
 
-    fn keep(object: networking::Ingress) -> Option<(Key, Self)> {
-        let (namespace, name, _, annotations) = meta(object.metadata)?;
+    fn keep(object: networking::Ingress) -> Option<Self> {
+        let old_class = object.metadata.annotations.as_ref().and_then(|all| all.get(OLD_CLASS)).cloned();
+        let (namespace, name, ..) = meta(object.metadata)?;
         let spec = object.spec.unwrap_or_default();
         let paths = spec.rules.into_iter().flatten().filter_map(|rule| rule.http).flat_map(|http| http.paths);
         let backends = spec.default_backend.into_iter().chain(paths.map(|path| path.backend));
@@ -228,72 +247,101 @@ impl Kept for Ingress {
             backends.filter_map(|backend| backend.service).map(|service| service.name).collect();
         services.sort();
         services.dedup();
-        let class = spec.ingress_class_name.or(annotations.get("kubernetes.io/ingress.class").cloned());
-        let key = Key::Name(namespace.clone(), name.clone());
-        Some((key, Self { namespace, name, class, services }))
+        let class = spec.ingress_class_name.or(old_class);
+        Some(Self { namespace, name, class, services })
+    }
+
+    fn key(&self) -> Key {
+        Key::Name(self.namespace.clone(), self.name.clone())
     }
 }
 
 impl Kept for Namespace {
     type Object = core::Namespace;
 
-    fn keep(object: core::Namespace) -> Option<(Key, Self)> {
+    fn keep(object: core::Namespace) -> Option<Self> {
         let (_, name, labels, annotations) = meta(object.metadata)?;
-        Some((Key::Name(String::new(), name.clone()), Self { name, labels, annotations }))
+        Some(Self { name, labels, annotations })
+    }
+
+    fn key(&self) -> Key {
+        Key::Name(String::new(), self.name.clone())
     }
 }
 
 impl Kept for Node {
     type Object = core::Node;
 
-    fn keep(object: core::Node) -> Option<(Key, Self)> {
+    fn keep(object: core::Node) -> Option<Self> {
         let (_, name, labels, _) = meta(object.metadata)?;
         let conditions = object.status.and_then(|status| status.conditions).unwrap_or_default();
         let ready = conditions.iter().any(|it| it.type_ == "Ready" && it.status == "True");
-        Some((Key::Name(String::new(), name.clone()), Self { name, labels, ready }))
+        Some(Self { name, labels, ready })
+    }
+
+    fn key(&self) -> Key {
+        Key::Name(String::new(), self.name.clone())
     }
 }
 
 impl Kept for Workload<Deployment> {
     type Object = Deployment;
 
-    fn keep(object: Deployment) -> Option<(Key, Self)> {
+    fn keep(object: Deployment) -> Option<Self> {
         let spec = object.spec.unwrap_or_default();
         Self::new(object.metadata, spec.template.metadata, spec.replicas.unwrap_or(1))
+    }
+
+    fn key(&self) -> Key {
+        self.name()
     }
 }
 
 impl Kept for Workload<StatefulSet> {
     type Object = StatefulSet;
 
-    fn keep(object: StatefulSet) -> Option<(Key, Self)> {
+    fn keep(object: StatefulSet) -> Option<Self> {
         let spec = object.spec.unwrap_or_default();
         Self::new(object.metadata, spec.template.metadata, spec.replicas.unwrap_or(1))
+    }
+
+    fn key(&self) -> Key {
+        self.name()
     }
 }
 
 impl Kept for Workload<DaemonSet> {
     type Object = DaemonSet;
 
-    fn keep(object: DaemonSet) -> Option<(Key, Self)> {
+    fn keep(object: DaemonSet) -> Option<Self> {
         let template = object.spec.unwrap_or_default().template.metadata;
         let wanted = object.status.map_or(0, |status| status.desired_number_scheduled);
         Self::new(object.metadata, template, wanted)
     }
+
+    fn key(&self) -> Key {
+        self.name()
+    }
 }
 
 impl<K> Workload<K> {
-    fn new(metadata: ObjectMeta, template: Option<ObjectMeta>, replicas: i32) -> Option<(Key, Self)> {
+    fn new(metadata: ObjectMeta, template: Option<ObjectMeta>, replicas: i32) -> Option<Self> {
         let (namespace, name, _, _) = meta(metadata)?;
         let pod_labels = template.and_then(|template| template.labels).unwrap_or_default();
-        let key = Key::Name(namespace.clone(), name.clone());
-        Some((key, Self { namespace, name, pod_labels, replicas, kind: std::marker::PhantomData }))
+        Some(Self { namespace, name, pod_labels, replicas, kind: std::marker::PhantomData })
+    }
+
+    fn name(&self) -> Key {
+        Key::Name(self.namespace.clone(), self.name.clone())
     }
 }
 
 fn meta(metadata: ObjectMeta) -> Option<(String, String, Labels, Labels)> {
     let mut annotations = metadata.annotations.unwrap_or_default();
-    annotations.retain(|_, value| value.len() <= LONGEST_ANNOTATION);
+    annotations.retain(|name, value| name.starts_with(PREFIX) && value.len() <= LONGEST_ANNOTATION);
     let namespace = metadata.namespace.unwrap_or_default();
     Some((namespace, metadata.name?, metadata.labels.unwrap_or_default(), annotations))
 }
+
+#[cfg(test)]
+mod tests;
