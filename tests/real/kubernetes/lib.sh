@@ -1,6 +1,6 @@
 # What the scripts of this folder share; sourced by each of them.
 # HEADROOM_CLUSTER names the cluster, so that several run side by side; HEADROOM_KUBERNETES names another cache folder.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 root="$(cd "$here/../../.." && pwd)"
 
