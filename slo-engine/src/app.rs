@@ -30,6 +30,9 @@ use crate::traces;
 /// How often burn rates are judged by the wall clock.
 const TICK: Duration = Duration::from_secs(10);
 
+/// A tick that takes longer hangs, and with it paging: Kubernetes restarts the engine then.
+const TICK_HANGS_AFTER: Duration = Duration::from_secs(300);
+
 /// When sealing is tried again that failed.
 const SEAL_AGAIN: Duration = Duration::from_secs(600);
 
@@ -235,7 +238,7 @@ impl App {
     }
 
     fn run_clock(&mut self) {
-        let (engine, stop) = (self.engine.clone(), self.stop.clone());
+        let (engine, stop, health) = (self.engine.clone(), self.stop.clone(), self.readiness.clone());
         self.tasks.push(tokio::spawn(async move {
             // What is not there yet must neither page nor be said in the ledger.
             tokio::select! {
@@ -246,7 +249,7 @@ impl App {
             loop {
                 tokio::select! {
                     () = stop.wait() => return,
-                    _ = interval.tick() => {}
+                    _ = interval.tick() => health.beat("clock", TICK_HANGS_AFTER),
                 }
                 if let Err(error) = engine.tick(now()).await {
                     // Memory may be ahead of the store now; Kubernetes starts the process anew from what is committed.

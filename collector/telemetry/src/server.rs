@@ -1,5 +1,6 @@
 //! What others ask the program: `/metrics`, `/healthz`, `/readyz`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use axum::Router;
@@ -26,14 +27,14 @@ where
     Ok(metric)
 }
 
-/// Serves `/metrics` (Prometheus text format), `/healthz` (200 as long as the process answers) and `/readyz` (503 with
-/// one line for each condition that does not hold).
+/// Serves `/metrics` (Prometheus text format), `/healthz` (200 as long as the process answers and no
+/// loop of it hangs) and `/readyz` (503 with one line for each condition that does not hold).
 pub fn router(registry: Registry, readiness: Readiness) -> Router {
     crate::traces::register(&registry);
     Router::new()
         .route("/metrics", get(metrics).with_state(registry))
-        .route("/readyz", get(readyz).with_state(readiness))
-        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(readyz).with_state(readiness.clone()))
+        .route("/healthz", get(healthz).with_state(readiness))
 }
 
 async fn metrics(State(registry): State<Registry>) -> Response {
@@ -44,14 +45,26 @@ async fn metrics(State(registry): State<Registry>) -> Response {
 }
 
 async fn readyz(State(readiness): State<Readiness>) -> Response {
-    let reasons = readiness.reasons();
+    answer(readiness.reasons())
+}
+
+async fn healthz(State(readiness): State<Readiness>) -> Response {
+    let hanging = readiness.hanging().into_iter();
+    answer(
+        hanging
+            .map(|(name, since)| (name, format!("has not come round for {} s", since.as_secs())))
+            .collect(),
+    )
+}
+
+fn answer(reasons: BTreeMap<String, String>) -> Response {
     if reasons.is_empty() {
         return "ok\n".into_response();
     }
     let mut text = String::new();
-    for (condition, reason) in reasons {
+    for (name, reason) in reasons {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{condition}: {reason}");
+        let _ = writeln!(text, "{name}: {reason}");
     }
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }

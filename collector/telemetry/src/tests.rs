@@ -1,5 +1,7 @@
 //! The three paths over a real socket, and shutdown by real signals.
 
+use std::time::Duration;
+
 use crate::{Readiness, register, router, signals, stopper};
 use prometheus::{IntCounterVec, Opts, Registry};
 use rustix::process::{Signal, getpid, kill_process};
@@ -54,6 +56,21 @@ async fn ready_says_503_with_every_reason_until_all_conditions_hold() {
     assert!(get(&registry, &readiness, "/readyz").await.starts_with("HTTP/1.1 200 OK\r\n"));
     readiness.not_ready("store", "disk full");
     assert!(get(&registry, &readiness, "/readyz").await.ends_with("store: disk full\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loop_that_hangs_is_no_health_until_it_comes_round() {
+    let (registry, readiness) = (Registry::new(), Readiness::default());
+    readiness.beat("clock", Duration::from_secs(300));
+    tokio::time::advance(Duration::from_secs(300)).await;
+    assert!(readiness.hanging().is_empty());
+    tokio::time::advance(Duration::from_secs(2)).await;
+    let answer = get(&registry, &readiness, "/healthz").await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(answer.ends_with("clock: has not come round for 302 s\n"), "{answer}");
+    assert!(get(&registry, &readiness, "/readyz").await.starts_with("HTTP/1.1 200 OK\r\n"));
+    readiness.beat("clock", Duration::from_secs(300));
+    assert!(get(&registry, &readiness, "/healthz").await.starts_with("HTTP/1.1 200 OK\r\n"));
 }
 
 #[tokio::test]
