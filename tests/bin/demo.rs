@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! headroom-demo serve [--listen ADDRESS]                       0.0.0.0:8080
-//! headroom-demo lines --run ID --stream N --count N [--rate N]  logs, as many a second as said, and ends
+//! headroom-demo lines --run ID --stream N --count N [--rate N] [--start-ms N --step-ms N]
+//!                                                              logs, as many a second as said, and ends
+//! headroom-demo write PATH…                                    says of each place whether it can write there
 //!
 //! GET  /                   200
 //! GET  /fail               503
@@ -51,7 +53,11 @@ async fn main() -> anyhow::Result<()> {
         match mode.as_str() {
             "serve" => serve(options).await,
             "lines" => write_lines(options).await,
-            _ => bail!("{mode} is none of: serve, lines"),
+            "write" => {
+                options.iter().for_each(|path| try_to_write(path));
+                Ok(())
+            }
+            _ => bail!("{mode} is none of: serve, lines, write"),
         }
     };
     // The first process of a container ends by no signal that it does not take.
@@ -59,6 +65,13 @@ async fn main() -> anyhow::Result<()> {
     tokio::select! {
         result = work => result,
         _ = terminate.recv() => Ok(()),
+    }
+}
+
+fn try_to_write(path: &str) {
+    match std::fs::write(path, "x") {
+        Ok(()) => println!("wrote {path}"),
+        Err(error) => println!("cannot write {path}: {error}"),
     }
 }
 
@@ -131,16 +144,17 @@ impl Lines {
             let text = value(name).with_context(|| format!("{name} is missing"))?;
             text.parse().with_context(|| format!("{name} {text} is not a number"))
         };
+        let or_zero = |name: &str| if value(name).is_some() { number(name) } else { Ok(0) };
         let id = value("run").context("run is missing")?;
         let id = u32::from_str_radix(id, 16).with_context(|| format!("run {id} is not hexadecimal"))?;
         let stream = u16::try_from(number("stream")?).context("stream is at most 65535")?;
-        // Their requests have times, which only a run knows.
+        let (from, start, step) = (or_zero("from")?, or_zero("start-ms")?, or_zero("step-ms")?);
+        // Their requests have times.
         ensure!(
-            !Run::is_ingress(stream),
-            "stream {stream} is an ingress controller's: take one that 4 does not divide"
+            !Run::is_ingress(stream) || start > 0,
+            "stream {stream} is an ingress controller's: say start-ms, or take one that 4 does not divide"
         );
-        let from = if value("from").is_some() { number("from")? } else { 0 };
-        let run = Run { id, start_ms: 0, step_ms: 0 };
+        let run = Run { id, start_ms: i64::try_from(start)?, step_ms: i64::try_from(step)? };
         Ok(Self { run, stream, sequences: from..from.saturating_add(number("count")?) })
     }
 

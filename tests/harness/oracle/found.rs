@@ -27,14 +27,15 @@ pub struct Found {
 /// Documents a page.
 const PAGE: usize = 5000;
 
-/// Every document of an alias or a pattern of indices, page by page.
+/// Every document of an alias or a pattern of indices that `query` takes, page by page; none may come meanwhile.
 ///
 /// # Errors
 /// The server does not answer, not with all shards, or a document has not what a log line has.
-pub async fn in_search(search: &Search, index: &str) -> anyhow::Result<Vec<Found>> {
+pub async fn in_search(search: &Search, index: &str, query: Value) -> anyhow::Result<Vec<Found>> {
     search.ask(Method::POST, &format!("/{index}/_refresh"), None).await?;
     let mut body = json!({
         "size": PAGE,
+        "query": query,
         "_source": ["message", "message_base64", "headroom"],
         "sort": ["headroom.stream", "headroom.offset", "headroom.index"],
         "track_total_hits": true,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use anyhow::ensure;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -86,6 +87,37 @@ impl Inbox {
             taken.entry(received.key.unwrap_or_default()).or_default().push(received.body);
         }
         taken
+    }
+
+    /// What was told, by key, once there are `at_least` so many notices on `channel` in what an engine says at
+    /// `/v1/incidents` and each of them came; nothing before.
+    ///
+    /// # Errors
+    /// One came again with other content, or not with its own key.
+    pub fn told(
+        &self,
+        incidents: &Value,
+        channel: &str,
+        at_least: usize,
+    ) -> anyhow::Result<Option<BTreeMap<String, Value>>> {
+        let taken = self.taken();
+        let notices = incidents.as_array().into_iter().flatten();
+        let notices = notices.flat_map(|incident| incident["notified"].as_array().into_iter().flatten());
+        let wanted: Vec<&str> = notices
+            .filter(|notice| notice["channel"] == channel)
+            .filter_map(|notice| notice["id"].as_str())
+            .collect();
+        if wanted.len() < at_least || !wanted.iter().all(|id| taken.contains_key(*id)) {
+            return Ok(None);
+        }
+        let mut told = BTreeMap::new();
+        for (key, bodies) in taken {
+            let first = bodies.first().cloned().unwrap_or_default();
+            ensure!(bodies.iter().all(|body| *body == first), "{key} came with other content: {bodies:?}");
+            ensure!(first["id"] == *key, "a key is not that of its content: {key}: {first}");
+            told.insert(key, first);
+        }
+        Ok(Some(told))
     }
 }
 
