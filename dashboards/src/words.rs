@@ -12,7 +12,7 @@ pub(crate) const OVERVIEW: &str = "\
 **Budget left** is the share of the failures that an SLO allows over its window and that did not happen yet: \
 100 % is untouched, 0 % is used up, below it is overspent. \
 **Burn rate** is how fast it goes: 1 uses it up in exactly one window. \
-**State**: `burning` an alert is firing, `exhausted` nothing is left, `no_data` no request was read. \
+**State**: `burning` an alert is firing, `exhausted` nothing is left, `idle` there was no request, `no_data` nobody knows. \
 **Coverage** is the share of the minutes that was read: what was not read is unknown, never good.
 
 Rows with the least budget stand first. Times are those of the requests; the newest minute may still grow.";

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use crate::api::{self, Api};
+use crate::cluster::watch;
 use crate::config::{ArchiveConfig, Config, Elasticsearch, ReportsConfig};
 use crate::engine::{Clock, Engine, Parts};
 use crate::export::exporter::{Exporter, Pace};
@@ -66,6 +67,10 @@ impl App {
         let updater = Updater::new(&config)?;
         let (environment, elasticsearch) = (config.environment.clone(), config.elasticsearch.clone());
         let refill = Refill::new(&config);
+        let cluster = match &config.kubernetes {
+            Some(access) => Some(access.client().await?),
+            None => None,
+        };
         let mut app = Self::open(config, Clock::Wall, &registry).await?;
         if elasticsearch.is_none() {
             // What changes from now on is not marked.
@@ -79,6 +84,9 @@ impl App {
         app.run_dispatcher();
         app.run_clock();
         app.run_keeper(reports, archive);
+        if let Some(client) = cluster {
+            app.run_discovery(client);
+        }
         if let Some(updater) = updater {
             app.run_updater(updater);
         }
@@ -220,6 +228,17 @@ impl App {
             tokio::select! {
                 () = stop.wait() => {}
                 () = update => {}
+            }
+        }));
+    }
+
+    /// Watches the cluster beside everything else.
+    fn run_discovery(&mut self, client: kubernetes::Client) {
+        let (engine, stop) = (self.engine.clone(), self.stop.clone());
+        self.tasks.push(tokio::spawn(async move {
+            tokio::select! {
+                () = stop.wait() => {}
+                () = watch::run(client, &engine, engine.metrics()) => {}
             }
         }));
     }

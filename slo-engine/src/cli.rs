@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::bootstrap::BootstrapArgs;
 use crate::chain::LedgerArgs;
+use crate::cluster::discover::{self, DiscoverArgs};
 use crate::failure::Failure;
 use crate::kibana::DashboardsCommand;
 use crate::probe::ProbeArgs;
@@ -42,6 +43,8 @@ enum Command {
     Probe(ProbeArgs),
     /// Fills the state of an engine that is not running, where nothing is counted.
     Refill(RefillArgs),
+    /// Shows the services of the Kubernetes cluster: which SLOs they have and why, how their pods are, what is wrong.
+    Discover(DiscoverArgs),
     /// Verifies the ledger and prints the last word on every minute.
     Ledger(LedgerArgs),
     /// Writes the report of a calendar month.
@@ -59,6 +62,7 @@ pub async fn main() -> ExitCode {
         Command::Bootstrap(args) => bootstrap::main(args).await,
         Command::Probe(args) => probe::main(&args).await,
         Command::Refill(args) => refill::main(&args).await,
+        Command::Discover(args) => discover::main(&args).await,
         Command::Ledger(args) => chain::main(&args).await,
         Command::Report(args) => reports::main(&args).await,
         Command::Dashboards(command) => kibana::main(&command).await,

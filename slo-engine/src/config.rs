@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use alerts::{ChannelName, ConfigError, NotifierConfig, Notifiers, Policies, PoliciesConfig};
+use kubernetes::Access;
 use search::{ClientConfig, Environment};
 use serde::de::DeserializeOwned;
 use settings::{Node, Problem, Problems, Syntax, Table, Value};
@@ -61,6 +62,8 @@ pub struct Config {
     pub archive: Option<ArchiveConfig>,
     /// How an empty state is filled.
     pub refill: RefillConfig,
+    /// How the cluster is reached whose services are discovered.
+    pub kubernetes: Option<Access>,
 }
 
 /// How months are sealed.
@@ -132,6 +135,7 @@ impl Config {
         let refill = RefillConfig::prove(&mut table);
         table.node("escalation");
         let elasticsearch = table.table("elasticsearch").map(elasticsearch);
+        let kubernetes = table.table("kubernetes").map(kubernetes);
         table.finish();
         Some(Self {
             listen: listen?,
@@ -147,6 +151,7 @@ impl Config {
             elasticsearch,
             archive,
             refill,
+            kubernetes,
         })
     }
 }
@@ -193,6 +198,12 @@ fn elasticsearch(mut table: Table<'_>) -> Elasticsearch {
     }
     table.finish();
     Elasticsearch { client, retention_days: retention_days.unwrap_or(RETENTION_DAYS) }
+}
+
+fn kubernetes(mut table: Table<'_>) -> Access {
+    let file = table.string("kube_config_file");
+    table.finish();
+    file.map_or(Access::InCluster, |file| Access::KubeConfig(file.into()))
 }
 
 fn services(table: &mut Table<'_>) -> BTreeSet<(String, String)> {

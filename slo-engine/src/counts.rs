@@ -2,13 +2,16 @@
 //! store at start, and whenever something is learned that changes which service a row belongs to.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use slo::counts::{CountRow, Counts as Sum, MinuteId, Origin, Sli};
+use slo::counts::{CountRow, Counts as Sum, MinuteId, Origin, ServiceRef, Sli};
 use slo::objective::slow_requests;
 use slo::series::{Minute, Series};
 use slo::sketch::Sketch;
 
+use crate::cluster::Cluster;
 use crate::discovery::{Known, Service};
+use crate::figures::SLIS;
 use crate::specs::Specs;
 
 /// Minutes after which a collector that says nothing is no longer expected: its node is gone for good.
@@ -23,6 +26,12 @@ pub struct Counts {
     /// What is known of services.
     pub known: Known,
     services: BTreeMap<Service, BTreeMap<Origin, Source>>,
+    /// Whom the names of the rows count for.
+    resolved: BTreeMap<ServiceRef, Service>,
+    /// What the cluster says.
+    cluster: Arc<Cluster>,
+    /// Services of the cluster that have SLOs and no request yet.
+    expected: BTreeMap<Service, Source>,
     reach: Reach,
 }
 
@@ -62,13 +71,52 @@ impl Counts {
 
     /// Adds a row that is news.
     pub fn add(&mut self, row: &CountRow, edges_us: &[u64], specs: &Specs, torn: bool) {
-        let service = self.known.resolve(&row.key.service);
+        let service = match self.resolved.get(&row.key.service) {
+            Some(service) => service.clone(),
+            None => {
+                let service = self.known.resolve(&row.key.service);
+                self.resolved.insert(row.key.service.clone(), service.clone());
+                self.expected.remove(&service);
+                service
+            }
+        };
         let threshold = specs.threshold_us(&service);
         let source = self.services.entry(service).or_default().entry(row.key.origin).or_default();
         source.add(row, edges_us, threshold);
         if torn {
             source.torn.insert(row.key.minute);
         }
+    }
+
+    /// What the cluster says from now on. What was expected goes on being heard.
+    pub fn expect(&mut self, cluster: Arc<Cluster>) {
+        let mut before = std::mem::take(&mut self.expected);
+        for (service, since) in cluster.expected() {
+            if !self.services.contains_key(&service) && !self.reach.everything {
+                let source = before.remove(&service).unwrap_or_else(|| Source::since(since));
+                self.expected.insert(service, source);
+            }
+        }
+        self.cluster = cluster;
+    }
+
+    /// Takes other knowledge of services, unless rows would then count for others than they do, or be judged otherwise: then
+    /// the counts must be made anew.
+    pub fn relearn(&mut self, mut known: Known, before: &Specs, specs: &Specs) -> bool {
+        self.resolved.keys().for_each(|name| known.learn(name));
+        let stays = |(name, service): (&ServiceRef, &Service)| {
+            known.resolve(name) == *service && specs.threshold_us(service) == before.threshold_us(service)
+        };
+        let stays = self.resolved.iter().all(stays);
+        if stays {
+            self.known = known;
+        }
+        stays
+    }
+
+    /// What the cluster says.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
     }
 
     /// Whoever sent a stream last is the one to expect its minutes from.
@@ -116,14 +164,33 @@ impl Counts {
     /// partial or unmeasured.
     pub fn settle(&mut self, now: MinuteId) {
         for source in self.services.values_mut().flat_map(BTreeMap::values_mut) {
-            source.settle(&self.reach, now);
+            let collectors = source.collectors(&self.reach);
+            source.settle(&self.reach, &collectors, now);
+        }
+        for source in self.expected.values_mut() {
+            // Its first request may come by any of them.
+            let all = self.reach.read_to.iter().map(|(collector, to)| (collector.as_str(), *to)).collect();
+            source.settle(&self.reach, &all, now);
         }
         self.reach.moved.clear();
     }
 
-    /// Services, each with the source that its SLOs are counted from: the ingress where it routes to the service, else
-    /// the application's own log; never both.
+    /// Services that have SLOs, by name: those of which requests were counted, and those of which they are expected.
     pub fn services(&self) -> impl Iterator<Item = (&Service, Origin, &Source)> {
+        let expected = self.expected.iter().map(|(service, source)| (service, Origin::Ingress, source));
+        let mut services: Vec<_> = self.judged().chain(expected).collect();
+        services.sort_by_key(|(service, ..)| *service);
+        services.into_iter()
+    }
+
+    /// Services that have SLOs, by name, of which requests were counted.
+    pub fn judged(&self) -> impl Iterator<Item = (&Service, Origin, &Source)> {
+        self.counted().filter(|(service, ..)| !self.cluster.is_excluded(service))
+    }
+
+    /// All services of which requests were counted, each with the source that its SLOs are counted from: the ingress where it
+    /// routes to the service, else the application's own log; never both.
+    pub fn counted(&self) -> impl Iterator<Item = (&Service, Origin, &Source)> {
         self.services.iter().filter_map(|(service, sources)| {
             sources.first_key_value().map(|(origin, source)| (service, *origin, source))
         })
@@ -137,6 +204,12 @@ impl Counts {
     /// The first minute that has a count.
     pub fn first(&self) -> Option<MinuteId> {
         self.all_series().filter_map(Series::first).min()
+    }
+
+    /// The first minute that a service with SLOs has.
+    pub fn first_expected(&self) -> Option<MinuteId> {
+        let expected = self.expected.values().flat_map(|source| source.slis.values());
+        expected.filter_map(Series::first).chain(self.first()).min()
     }
 
     /// Collectors that are expected at `now`, each with the minute (exclusive) up to which it has read. The one that has
@@ -196,6 +269,15 @@ impl Counts {
 }
 
 impl Source {
+    /// Without a request since a minute.
+    fn since(minute: MinuteId) -> Self {
+        let mut source = Self::default();
+        for sli in SLIS {
+            source.slis.entry(sli).or_default().set(minute, Minute::IDLE);
+        }
+        source
+    }
+
     /// Minutes of an SLI; nothing where the log has none (a format without durations).
     pub fn series(&self, sli: Sli) -> Option<&Series> {
         self.slis.get(&sli)
@@ -235,11 +317,10 @@ impl Source {
         self.settled = self.settled.map(|settled| settled.min(concerns));
     }
 
-    fn settle(&mut self, reach: &Reach, now: MinuteId) {
-        let collectors = self.collectors(reach);
+    fn settle(&mut self, reach: &Reach, collectors: &BTreeMap<&str, MinuteId>, now: MinuteId) {
         let concerns = collectors.keys().filter_map(|collector| reach.moved.get(*collector)).min().copied();
         self.settled = self.settled.map(|settled| concerns.map_or(settled, |minute| minute.min(settled)));
-        let gaps = if reach.everything { Vec::new() } else { gaps(&collectors, now) };
+        let gaps = if reach.everything { Vec::new() } else { gaps(collectors, now) };
         let furthest = gaps.first().map_or(now, |(furthest, _)| *furthest);
         for series in self.slis.values_mut() {
             let Some(first) = series.first() else { continue };
@@ -273,7 +354,7 @@ impl Source {
 /// Spans that somebody has not read: first the one that nobody has, then for each collector what lies behind it, until it
 /// is given up for those that went on. (What it lacked until then stays lacking: no data is never good.)
 fn gaps(collectors: &BTreeMap<&str, MinuteId>, now: MinuteId) -> Vec<(MinuteId, MinuteId)> {
-    let Some(furthest) = collectors.values().max().copied() else { return Vec::new() };
+    let furthest = collectors.values().max().copied().unwrap_or(MinuteId(i64::MIN));
     let nobody = (furthest.max(now.plus(-KEEP_UNMEASURED_MINUTES)), now);
     let behind = collectors.values().map(|&to| (to, to.plus(FORGET_AFTER_MINUTES).min(furthest)));
     std::iter::once(nobody).chain(behind).collect()

@@ -1,6 +1,6 @@
 //! Which service a count row belongs to: nginx's `namespace-service-port` resolved against what is known.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use slo::counts::{ServiceRef, Sli};
@@ -27,13 +27,15 @@ pub enum Service {
     Unattributed,
 }
 
-/// The namespaces and services that rows and streams have taught us.
+/// The namespaces and services that rows, streams and the cluster have taught us.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known {
-    /// Namespaces that pods were seen in.
+    /// Namespaces that are there, or that pods were seen in.
     pub namespaces: BTreeSet<String>,
     /// (namespace, name) of services that are known by name.
     pub services: BTreeSet<(String, String)>,
+    /// New names of services by old ones.
+    pub renames: BTreeMap<(String, String), (String, String)>,
 }
 
 impl Known {
@@ -57,10 +59,23 @@ impl Known {
     /// Whom a row counts for.
     pub fn resolve(&self, service: &ServiceRef) -> Service {
         match service {
-            ServiceRef::Named { namespace, name } => Service::named(namespace, name),
+            ServiceRef::Named { namespace, name } => self.renamed(namespace, name),
             ServiceRef::Upstream(raw) => self.resolve_upstream(raw),
             ServiceRef::Unattributed => Service::Unattributed,
         }
+    }
+
+    /// How a service is called now, over any number of renames; names that lead back to themselves are kept.
+    fn renamed(&self, namespace: &str, name: &str) -> Service {
+        let start = (namespace.to_owned(), name.to_owned());
+        let mut last = &start;
+        for _ in 0..=self.renames.len() {
+            match self.renames.get(last) {
+                Some(next) => last = next,
+                None => return Service::of(last),
+            }
+        }
+        Service::of(&start)
     }
 
     /// Known services decide, then known namespaces; a name with a single reading needs neither.
@@ -75,7 +90,7 @@ impl Known {
         let by_namespace = readings.iter().filter(|(ns, _)| self.namespaces.contains(*ns));
         let one = only(by_service).or_else(|| only(by_namespace)).or_else(|| only(readings.iter()));
         match one {
-            Some((namespace, name)) => Service::named(namespace, name),
+            Some((namespace, name)) => self.renamed(namespace, name),
             None => Service::Ambiguous(escape(raw, "/.")),
         }
     }
@@ -125,7 +140,8 @@ fn escape(text: &str, reserved: &str) -> String {
 }
 
 impl Service {
-    fn named(namespace: &str, name: &str) -> Self {
+    /// Of (namespace, name).
+    pub fn of((namespace, name): &(String, String)) -> Self {
         Self::Named { namespace: escape(namespace, "/."), name: escape(name, "/") }
     }
 
@@ -171,6 +187,7 @@ mod tests {
         let known = Known {
             namespaces: namespaces.iter().map(|&ns| ns.to_owned()).collect(),
             services: services.iter().map(|&(ns, name)| (ns.to_owned(), name.to_owned())).collect(),
+            ..Known::default()
         };
         assert_eq!(known.resolve(&ServiceRef::Upstream(raw.to_owned())).to_string(), want);
     }
@@ -188,6 +205,22 @@ mod tests {
         check("social-feed-generator-8080", &["social", "social-feed"], &[], "social-feed-generator-8080");
         let known = [("social-feed", "generator")];
         check("social-feed-generator-8080", &["social", "social-feed"], &known, "social-feed/generator");
+    }
+
+    #[test]
+    fn a_service_is_known_by_its_newest_name() {
+        let name = |name: &str| ("shop".to_owned(), name.to_owned());
+        let renames =
+            |pairs: &[(&str, &str)]| pairs.iter().map(|(old, new)| (name(old), name(new))).collect();
+        let known =
+            Known { renames: renames(&[("a", "b"), ("b", "c"), ("x", "y"), ("y", "x")]), ..Known::default() };
+        let resolve = |raw: &str| known.resolve(&ServiceRef::Upstream(raw.to_owned())).to_string();
+        assert_eq!(resolve("shop-a-80"), "shop/c");
+        assert_eq!(resolve("shop-b-80"), "shop/c");
+        assert_eq!(resolve("shop-c-80"), "shop/c");
+        assert_eq!((resolve("shop-x-80"), resolve("shop-y-80")), ("shop/x".to_owned(), "shop/y".to_owned()));
+        let (namespace, name) = name("a");
+        assert_eq!(known.resolve(&ServiceRef::Named { namespace, name }).to_string(), "shop/c");
     }
 
     #[test]

@@ -9,25 +9,27 @@ use jiff::Timestamp;
 use slo::counts::{CountsReply, CountsRequest, DEFAULT_EDGES_US, Held, MinuteId, Sli, StreamReport};
 use tokio::sync::{Mutex, MutexGuard, Notify, watch};
 
+use crate::cluster::Cluster;
 use crate::counts::Counts;
 use crate::discovery::Service;
 use crate::evaluator::{AllEpisodes, absences, is_over, judge};
-use crate::figures::{self, Figures};
+use crate::figures::Figures;
 use crate::metrics::Metrics;
-use crate::overview::{AlertView, Detail, IncidentView, NoticeView, Overview};
-use crate::page::PageModel;
 use crate::specs::Specs;
 use crate::store::{
-    self, Store, StoreError, Transaction, alerts as store_alerts, counts as store_counts, exports,
+    self, Store, StoreError, Transaction, alerts as store_alerts, cluster as store_cluster,
+    counts as store_counts, exports,
 };
 use crate::traces;
 
+mod cluster;
 pub mod export;
 mod fill;
 mod ingest;
 mod ledger;
 #[cfg(test)]
 mod tests;
+mod views;
 
 use fill::Filling;
 pub use fill::{Fill, Filled, HeldRanges};
@@ -52,7 +54,7 @@ pub enum Clock {
 pub struct Parts {
     /// Its state.
     pub store: Store,
-    /// Which SLOs services have.
+    /// SLOs that services have whatever the cluster says.
     pub specs: Specs,
     /// Services that are known by name from the start.
     pub services: BTreeSet<(String, String)>,
@@ -84,6 +86,12 @@ pub struct Engine {
 #[derive(Debug)]
 struct State {
     counts: Counts,
+    /// Which SLOs services have, by documents and by what the cluster says.
+    specs: Arc<Specs>,
+    /// What the cluster says.
+    cluster: Arc<Cluster>,
+    /// What keeps the cluster from saying more.
+    warnings: Vec<String>,
     /// The counts in memory are behind the store and must be made anew before they are used.
     stale: bool,
     /// Up to which minute (exclusive) was judged.
@@ -132,9 +140,13 @@ impl Engine {
         let episodes = store_alerts::episodes(&mut tx).await?;
         let incidents = store_alerts::incidents(&mut tx).await?;
         let filled_at = fill::filled_at(&mut tx).await?;
+        let cluster = store_cluster::cluster(&mut tx).await?;
         drop(tx);
         let state = State {
             counts: Counts::default(),
+            specs: Arc::new(specs.annotated(&cluster)),
+            cluster: Arc::new(cluster),
+            warnings: Vec::new(),
             stale: true,
             judged_to,
             listening_since: None,
@@ -179,7 +191,7 @@ impl Engine {
         state.stale = stale;
         traces::ingested(&request, begun);
         self.metrics.rows_received(&request, ingested.added.len());
-        state.take(&request, &ingested, &self.specs, &BTreeSet::new());
+        state.take(&request, &ingested, &BTreeSet::new());
         Ok(CountsReply { positions, edges_us: DEFAULT_EDGES_US.to_vec(), version: 1 })
     }
 
@@ -198,7 +210,8 @@ impl Engine {
         let mut state = self.fresh_state().await?;
         let at = MinuteId::of_timestamp(now).plus(1);
         state.counts.settle(at);
-        let changed = state.judge(&self.specs, at, now, true);
+        let mut changed = state.judge(at, now, true);
+        changed.extend(state.let_go(now));
         state.watch_absences(at, now);
         state.escalations.handle_timeout(now);
         state.judged_to = Some(at);
@@ -228,7 +241,7 @@ impl Engine {
         let mut at = state.judged_to.map_or(first, |judged| judged.max(first)).plus(1);
         let mut unsaved = 0;
         while at <= target {
-            let changed = state.judge_minute_end(&self.specs, at);
+            let changed = state.judge_minute_end(at);
             state.judged_to = Some(at);
             unsaved += 1;
             if state.has_news(&changed) || unsaved == CHECKPOINT_MINUTES {
@@ -251,61 +264,6 @@ impl Engine {
     /// Someone closes an incident.
     pub async fn resolve(&self, id: &str, by: &str, now: Timestamp) -> Result<(), EngineError> {
         self.decide(id, now, |incident| Input::ResolveByHand { incident, by: by.to_owned() }).await
-    }
-
-    /// Every service with its budgets, every alert, and the books of the input.
-    pub async fn overview(&self) -> Result<Overview, EngineError> {
-        Ok(self.page_model().await?.overview)
-    }
-
-    /// Every SLO with its charts.
-    pub async fn details(&self) -> Result<Vec<Detail>, EngineError> {
-        Ok(self.page_model().await?.details)
-    }
-
-    /// Streams that people should look at: path, lines, and why it could not be read to its end (nothing: it held lines but
-    /// no request).
-    pub async fn curious_streams(&self) -> Result<Vec<(String, u64, Option<String>)>, EngineError> {
-        let mut tx = self.store.begin().await?;
-        Ok(store_counts::curious_streams(&mut tx).await?)
-    }
-
-    /// Incidents, newest first.
-    pub async fn incidents(&self) -> Result<Vec<IncidentView>, EngineError> {
-        let mut tx = self.store.begin().await?;
-        let incidents = store_alerts::incidents(&mut tx).await?;
-        let notices = store_alerts::notices(&mut tx).await?;
-        let view = |incident: &alerts::Incident| incident_view(incident, &notices);
-        Ok(incidents.iter().rev().map(view).collect())
-    }
-
-    /// Everything that the page shows.
-    pub async fn page_model(&self) -> Result<PageModel, EngineError> {
-        let incidents = self.incidents().await?;
-        let mut state = self.fresh_state().await?;
-        let mut tx = self.store.begin().await?;
-        let tally = store_counts::tally(&mut tx).await?;
-        drop(tx);
-        let now = state.judged_to.or(state.counts.read_to()).unwrap_or_default();
-        state.counts.settle(now);
-        let firing = state.firing();
-        let figures = Figures { counts: &state.counts, specs: &self.specs, now, firing: &firing };
-        let overview = Overview {
-            window: figures.window(),
-            services: figures.services(),
-            alerts: incidents.iter().rev().map(|incident| incident.alert.clone()).collect(),
-            input: figures::input(&tally),
-        };
-        Ok(PageModel { overview, details: figures.details(), incidents })
-    }
-
-    /// Runs `show` over the settled figures.
-    pub async fn with_figures<T>(&self, show: impl FnOnce(&Figures<'_>) -> T) -> Result<T, EngineError> {
-        let mut state = self.fresh_state().await?;
-        let now = state.judged_to.or(state.counts.read_to()).unwrap_or_default();
-        state.counts.settle(now);
-        let firing = state.firing();
-        Ok(show(&Figures { counts: &state.counts, specs: &self.specs, now, firing: &firing }))
     }
 
     /// Its metrics.
@@ -348,7 +306,8 @@ impl Engine {
         state.begun = telemetry::traces::now();
         if state.stale {
             let mut tx = self.store.begin().await?;
-            state.counts = ingest::load(&mut tx, &self.specs, &self.services, self.clock).await?;
+            let (specs, cluster) = (state.specs.clone(), state.cluster.clone());
+            state.counts = ingest::load(&mut tx, &specs, &self.services, cluster, self.clock).await?;
             state.stale = false;
         }
         Ok(state)
@@ -384,7 +343,7 @@ impl Engine {
     fn observe(&self, state: &State) {
         let now = state.judged_to.unwrap_or_default();
         let firing = state.firing();
-        self.metrics.judged(&Figures { counts: &state.counts, specs: &self.specs, now, firing: &firing });
+        self.metrics.judged(&Figures { counts: &state.counts, specs: &state.specs, now, firing: &firing });
     }
 }
 
@@ -397,27 +356,26 @@ async fn put_command(tx: &mut Transaction, command: &Command) -> Result<(), Stor
 
 impl State {
     /// Judges an instant and tells the escalation machine.
-    fn judge(
-        &mut self,
-        specs: &Specs,
-        at: MinuteId,
-        now: Timestamp,
-        again: bool,
-    ) -> BTreeSet<(Service, Sli)> {
-        let judged = judge(&self.counts, specs, &mut self.episodes, at, again);
+    fn judge(&mut self, at: MinuteId, now: Timestamp, again: bool) -> BTreeSet<(Service, Sli)> {
+        let judged = judge(&self.counts, &self.specs, &mut self.episodes, at, again);
         for input in judged.inputs {
+            let input = match input {
+                Input::Fire(alert) => Input::Fire(self.told(alert)),
+                Input::Renotify(alert) => Input::Renotify(self.told(alert)),
+                other => other,
+            };
             self.escalations.handle(input, now);
         }
         judged.changed
     }
 
     /// The end of one minute in event time: first the escalation steps that fell due within it, then the verdicts.
-    fn judge_minute_end(&mut self, specs: &Specs, at: MinuteId) -> BTreeSet<(Service, Sli)> {
+    fn judge_minute_end(&mut self, at: MinuteId) -> BTreeSet<(Service, Sli)> {
         let now = at.start();
         while let Some(due) = self.escalations.poll_timeout().filter(|due| *due <= now) {
             self.escalations.handle_timeout(due);
         }
-        let changed = self.judge(specs, at, now, false);
+        let changed = self.judge(at, now, false);
         self.watch_absences(at, now);
         changed
     }
@@ -435,6 +393,7 @@ impl State {
             self.escalations.handle(Input::Resolve { key }, now);
         }
         for alert in absent.into_values() {
+            let alert = self.told(alert);
             self.escalations.handle(Input::Fire(alert), now);
         }
     }
@@ -461,34 +420,5 @@ impl State {
     fn firing(&self) -> BTreeSet<(Service, Sli)> {
         let open = self.episodes.iter().filter(|(_, episodes)| episodes.is_firing());
         open.map(|(id, _)| id.clone()).collect()
-    }
-}
-
-fn incident_view(incident: &alerts::Incident, notices: &[store_alerts::Notice]) -> IncidentView {
-    let label = |name: &str| incident.alert.labels.get(name).cloned().unwrap_or_default();
-    let ours = notices.iter().filter(|notice| notice.intent.incident == incident.id);
-    let notified = ours.map(|notice| NoticeView {
-        id: notice.intent.id.to_string(),
-        kind: notice.intent.kind.as_str().to_owned(),
-        target: notice.intent.target.clone(),
-        channel: notice.intent.channel.to_string(),
-        at: figures::instant(notice.intent.created_at),
-        delivered: notice.delivered,
-    });
-    IncidentView {
-        id: incident.id.to_string(),
-        alert: AlertView {
-            service: label("service"),
-            slo: label("slo"),
-            severity: match incident.alert.severity {
-                alerts::Severity::Page => "page".to_owned(),
-                alerts::Severity::Ticket => "ticket".to_owned(),
-            },
-            fired_at: figures::instant(incident.opened_at),
-            resolved_at: incident.resolved_at.map(figures::instant),
-        },
-        acknowledged_at: incident.acknowledged.as_ref().map(|taken| figures::instant(taken.at)),
-        summary: incident.alert.summary.clone(),
-        notified: notified.collect(),
     }
 }

@@ -23,7 +23,7 @@ const ARCHIVE_LAGS_AFTER_MINUTES: i64 = 60;
 const LONGEST_UNHEARD: i64 = 7 * 24 * 60;
 
 /// What alerts about a service without requests call their SLO.
-const SILENCE: &str = "silence";
+pub(crate) const SILENCE: &str = "silence";
 
 /// What alerts about collectors call their SLO.
 const MEASUREMENT: &str = "measurement";
@@ -54,7 +54,7 @@ pub fn judge(
     again: bool,
 ) -> Judged {
     let mut judged = Judged::default();
-    for (service, _, source) in counts.services() {
+    for (service, _, source) in counts.judged() {
         for sli in SLIS {
             let Some(series) = source.series(sli) else { continue };
             let id = (service.clone(), sli);
@@ -83,13 +83,14 @@ pub fn judge(
 /// since `since`: an engine that was down has not heard them either.
 pub fn absences(counts: &Counts, at: MinuteId, since: MinuteId) -> BTreeMap<String, Alert> {
     let mut absent = BTreeMap::new();
-    for (service, _, source) in counts.services() {
+    for (service, _, source) in counts.judged() {
         let series = source.series(Sli::Availability);
         let silent = series.and_then(|series| silent_since(series, heard_to(series, at)));
         if let Some(since) = silent {
             let summary = format!(
-                "{service} has had no request since {}, where each of the last four weeks had some: is it reachable?",
-                since.start()
+                "{service} has had no request since {}, where each of the last four weeks had some: is it reachable?{}",
+                since.start(),
+                pods(counts, service)
             );
             let key = format!("{}.{SILENCE}", service.to_string().replace('/', "."));
             absent.insert(key.clone(), alert(key, Severity::Page, summary, &service.to_string(), SILENCE));
@@ -117,6 +118,12 @@ pub fn absences(counts: &Counts, at: MinuteId, since: MinuteId) -> BTreeMap<Stri
         }
     }
     absent
+}
+
+/// How the cluster says that the pods of a service are.
+fn pods(counts: &Counts, service: &Service) -> String {
+    let workload = counts.cluster().get(service).and_then(|found| found.workload.as_ref());
+    workload.map_or_else(String::new, |workload| format!(" The cluster says: {workload}"))
 }
 
 /// Whether there is evidence that what an alert of [`absences`] says is over. Silence ends with a request: that nobody

@@ -13,11 +13,12 @@ use slo::series::Series;
 use slo::sketch::Sketch;
 use slo::window::{Span, Window};
 
+use crate::cluster::Found;
 use crate::counts::{Counts, Source};
 use crate::discovery::{Service, sli_name};
 use crate::overview::{
-    BurnView, Detail, InputView, LatencyView, PointView, ServiceView, SliceView, SlicesView, SloView,
-    WindowView,
+    BurnView, ClusterView, Detail, InputView, LatencyView, PointView, ServiceView, SliceView, SlicesView,
+    SloView, WindowView,
 };
 use crate::specs::Specs;
 
@@ -55,6 +56,7 @@ impl Figures<'_> {
             service: service.to_string(),
             slos: SLIS.iter().map(|&sli| self.slo(service, source, sli, self.rolling())).collect(),
             latency_ms: latency(&source.sketch(self.rolling().from, self.now)),
+            cluster: self.counts.cluster().get(service).map(cluster_view),
         };
         self.counts.services().map(view).collect()
     }
@@ -196,6 +198,16 @@ pub fn instant(at: Timestamp) -> String {
 pub fn budget(series: Option<&Series>, spec: &SloSpec, span: Span) -> Budget {
     let sum = series.map(|series| spec.sum(series, span.from, span.to)).unwrap_or_default();
     Budget::of(&sum, &spec.objective)
+}
+
+fn cluster_view(found: &Found) -> ClusterView {
+    ClusterView {
+        team: found.team.clone(),
+        owner: found.owner.clone(),
+        runbook: found.runbook.clone(),
+        workload: found.workload.as_ref().map(|workload| workload.word().to_owned()),
+        workload_detail: found.workload.as_ref().map(ToString::to_string),
+    }
 }
 
 fn latency(sketch: &Sketch) -> LatencyView {

@@ -141,9 +141,14 @@ fn services(figures: &Figures<'_>, config: Option<&dashboards::Config>) -> Vec<S
         };
         ServiceDashboard {
             service: service.to_string(),
-            runbook_url: config
-                .zip(workload.as_ref())
-                .and_then(|(config, workload)| config.runbook(workload)),
+            runbook_url: figures
+                .counts
+                .cluster()
+                .get(service)
+                .and_then(|found| found.runbook.clone())
+                .or_else(|| {
+                    config.zip(workload.as_ref()).and_then(|(config, workload)| config.runbook(workload))
+                }),
             workload,
             slos: SLIS.map(|sli| figures.specs.spec(service, sli)).to_vec(),
         }

@@ -5,6 +5,7 @@ pub mod app;
 pub mod bootstrap;
 pub mod chain;
 pub mod cli;
+pub mod cluster;
 pub mod config;
 pub mod counts;
 pub mod discovery;

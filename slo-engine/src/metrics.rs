@@ -5,6 +5,7 @@ use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opt
 use slo::counts::CountsRequest;
 use telemetry::register;
 
+use crate::cluster::watch::Kind;
 use crate::discovery::sli_name;
 use crate::figures::{Figures, SLIS, budget};
 use crate::reports::keeper::Kept;
@@ -30,6 +31,7 @@ pub struct Metrics {
     firing: GaugeVec,
     months_sealed: IntCounterVec,
     sealed_to: IntGauge,
+    discovery_errors: IntCounterVec,
     /// Those of what is written to Elasticsearch.
     pub(crate) export: ExportMetrics,
 }
@@ -82,10 +84,18 @@ impl Metrics {
                 "headroom_sealed_to_timestamp_seconds",
                 "End of the newest month that this process sealed; 0 before it has sealed one.",
             )?,
+            discovery_errors: counters(
+                "headroom_discovery_errors_total",
+                "Failed tries to list or watch objects of the Kubernetes cluster.",
+                &["kind"],
+            )?,
             export: ExportMetrics::new(registry)?,
         };
         for kind in [SEALED, RESTATED] {
             metrics.months_sealed.with_label_values(&[kind]);
+        }
+        for kind in Kind::ALL {
+            metrics.discovery_errors.with_label_values(&[kind.as_str()]);
         }
         for kind in ["trigger", "acknowledge", "resolve"] {
             metrics.intents.with_label_values(&[kind]);
@@ -104,6 +114,11 @@ impl Metrics {
         if let Command::Notify(intent) = command {
             self.intents.with_label_values(&[intent.kind.as_str()]).inc();
         }
+    }
+
+    /// A kind of object could not be listed or watched.
+    pub(crate) fn discovery_failed(&self, kind: Kind) {
+        self.discovery_errors.with_label_values(&[kind.as_str()]).inc();
     }
 
     /// Months were sealed.
@@ -133,8 +148,10 @@ impl Metrics {
                 let budget = budget(source.series(sli), &spec, figures.rolling());
                 let firing = figures.firing.contains(&(service.clone(), sli));
                 self.firing.with_label_values(&labels).set(f64::from(u8::from(firing)));
-                if let (Some(remaining), Some(ratio)) = (budget.remaining, budget.sli) {
+                if let Some(remaining) = budget.remaining {
                     self.budget_remaining.with_label_values(&labels).set(remaining.to_f64());
+                }
+                if let Some(ratio) = budget.sli {
                     self.sli.with_label_values(&labels).set(ratio.to_f64());
                 }
             }

@@ -17,6 +17,9 @@ pub struct Overview {
     pub alerts: Vec<AlertView>,
     /// What became of the lines.
     pub input: InputView,
+    /// What keeps the cluster from saying more, and what is wrong with what it says.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// A span of time.
@@ -39,6 +42,30 @@ pub struct ServiceView {
     pub slos: Vec<SloView>,
     /// Quantiles of the latency in milliseconds; a sketch for display, within 1.6 %.
     pub latency_ms: LatencyView,
+    /// What the cluster says of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterView>,
+}
+
+/// What the cluster says of a service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ClusterView {
+    /// Who answers for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub team: Option<String>,
+    /// Whom to ask.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Address of what to do when it fails.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runbook: Option<String>,
+    /// How its pods are: `serving`, `starting`, `not_ready`, `crash_looping`, `scaled_to_zero`, `no_pods`, `no_selector` or
+    /// `gone`; nothing while that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workload: Option<String>,
+    /// The same in words, with the pod and the container.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workload_detail: Option<String>,
 }
 
 /// An SLO over the rolling window.
@@ -61,10 +88,10 @@ pub struct SloView {
     /// Share of the minutes since the service was first seen that were read.
     #[schema(example = "1")]
     pub coverage: String,
-    /// Share of the error budget that is left; below 0 when overspent; nothing without requests.
+    /// Share of the error budget that is left; below 0 when overspent, 1 when idle; nothing without data.
     #[schema(example = "0.625")]
     pub budget_remaining: Option<String>,
-    /// `healthy`, `burning`, `exhausted` or `no_data`.
+    /// `healthy`, `burning`, `exhausted`, `idle` (it was listened and there was no request) or `no_data`.
     pub state: String,
 }
 

@@ -3,11 +3,16 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::format::{clock, clock_after, percent, shorten, thousands};
-use crate::overview::{Detail, IncidentView, Overview, PointView, SliceView, SloView};
+use crate::overview::{ClusterView, Detail, IncidentView, Overview, PointView, SliceView, SloView};
 
 /// States with their names, the one that needs someone most first.
-const STATES: [(&str, &str); 4] =
-    [("exhausted", "exhausted"), ("burning", "burning"), ("healthy", "healthy"), ("no_data", "no data")];
+const STATES: [(&str, &str); 5] = [
+    ("exhausted", "exhausted"),
+    ("burning", "burning"),
+    ("healthy", "healthy"),
+    ("idle", "idle"),
+    ("no_data", "no data"),
+];
 
 /// Lowest share of the budget that a chart shows, so that one deep fall does not flatten the rest.
 const DEEPEST: f64 = -4.0;
@@ -29,6 +34,7 @@ pub fn render(model: &PageModel) -> Markup {
         (header(model))
         main {
             @if model.overview.services.is_empty() { (nothing_yet()) }
+            (warnings(&model.overview.warnings))
             (open_incidents(model))
             @for service in by_need(model) { (service_card(model, service)) }
             (incident_table(&model.incidents))
@@ -110,11 +116,13 @@ fn open_incidents(model: &PageModel) -> Markup {
 
 fn service_card(model: &PageModel, service: &str) -> Markup {
     let details = model.details.iter().filter(|detail| detail.service == service);
-    let latency = model.overview.services.iter().find(|s| s.service == service).map(|s| s.latency_ms);
+    let view = model.overview.services.iter().find(|s| s.service == service);
+    let latency = view.map(|view| view.latency_ms);
     html! {
         section.card {
             header.service {
                 h2 { (service) }
+                @if let Some(cluster) = view.and_then(|view| view.cluster.as_ref()) { (of_cluster(cluster)) }
                 @if let Some(latency) = latency {
                     @if let (Some(p50), Some(p95), Some(p99)) = (latency.p50, latency.p95, latency.p99) {
                         p.sub { "p50 " b { (p50) } " · p95 " b { (p95) } " · p99 " b { (p99) } " ms" }
@@ -122,6 +130,29 @@ fn service_card(model: &PageModel, service: &str) -> Markup {
                 }
             }
             div.slos { @for detail in details { (slo_panel(detail)) } }
+        }
+    }
+}
+
+/// Whose it is, what to do, and how its pods are.
+fn of_cluster(cluster: &ClusterView) -> Markup {
+    html! {
+        p.sub {
+            @if let Some(team) = &cluster.team { "team " b { (team) } " · " }
+            @if let Some(owner) = &cluster.owner { "owner " b { (owner) } " · " }
+            @if let Some(runbook) = &cluster.runbook { a href=(runbook) { "runbook" } " · " }
+            "pods: " (cluster.workload_detail.as_deref().unwrap_or("not known"))
+        }
+    }
+}
+
+fn warnings(warnings: &[String]) -> Markup {
+    html! {
+        @if !warnings.is_empty() {
+            section.card {
+                h2 { "What the cluster does not say" }
+                @for warning in warnings { p.sub { (warning) } }
+            }
         }
     }
 }
@@ -134,7 +165,9 @@ fn slo_panel(detail: &Detail) -> Markup {
                 h3 { (slo.slo) " " span.objective { (objective(detail)) } }
                 span class={ "chip " (slo.state) } { (slo.state.replace('_', " ")) }
             }
-            @if slo.total == 0 {
+            @if slo.state == "idle" {
+                p.sub { "No request in the minutes that were read (" (percent(Some(&slo.coverage), 2)) " of them): the budget is untouched." }
+            } @else if slo.total == 0 {
                 p.sub { "No request to judge: " (slo.excluded) " left out by the rules. No data is never good." }
             } @else {
                 div.figures {

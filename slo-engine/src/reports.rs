@@ -199,7 +199,7 @@ fn services(figures: &Figures<'_>, month: (i16, i8)) -> Vec<ServiceReport> {
             alerts: Vec::new(),
         })
     };
-    figures.counts.services().filter_map(report).collect()
+    figures.counts.judged().filter_map(report).collect()
 }
 
 /// Adds the alerts of the month; what was resolved after it was open at its end.

@@ -9,18 +9,20 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Executor, Row, Sqlite, SqlitePool};
 
 pub mod alerts;
+pub mod cluster;
 pub mod counts;
 pub mod exports;
 pub mod ledger;
 pub mod seals;
 
 /// What makes each version of the schema of the one before it. A step that was released is never changed.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 6] = [
     include_str!("store/schema.sql"),
     include_str!("store/seals.sql"),
     include_str!("store/refreshes.sql"),
     include_str!("store/archived.sql"),
     include_str!("store/exports.sql"),
+    include_str!("store/cluster.sql"),
 ];
 
 /// A store of a later version is refused.

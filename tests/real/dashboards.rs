@@ -41,7 +41,7 @@ const MINUTES: usize = 180;
 /// 2026-11-25T10:00:00Z.
 const START: i64 = 1_795_600_800;
 
-const STATES: [&str; 4] = ["healthy", "burning", "exhausted", "no_data"];
+const STATES: [&str; 5] = ["healthy", "burning", "exhausted", "idle", "no_data"];
 
 const BURN: Columns = &[
     ("burn_rate_5m", Op::Max, "burn_rate_5m"),

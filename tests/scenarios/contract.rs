@@ -47,7 +47,7 @@ fn contract() -> Shape {
         ("sli", maybe(Decimal)),
         ("coverage", Decimal),
         ("budget_remaining", maybe(Decimal)),
-        ("state", OneOf(&["healthy", "burning", "exhausted", "no_data"])),
+        ("state", OneOf(&["healthy", "burning", "exhausted", "idle", "no_data"])),
     ]);
     let latency = ["p50", "p95", "p99"].map(|quantile| (quantile, maybe(Number)));
     let service =

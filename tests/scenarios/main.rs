@@ -7,6 +7,7 @@ mod bad_input;
 mod contract;
 mod counts;
 mod dashboards;
+mod discovery;
 mod images;
 mod kill;
 mod production;

@@ -176,6 +176,7 @@ async fn machines_find_metrics_health_and_the_contract() -> Result<()> {
     let want: BTreeSet<&str> = [
         "/v1/counts",
         "/v1/counts/positions",
+        "/v1/dashboards",
         "/v1/incidents",
         "/v1/incidents/{id}/acknowledge",
         "/v1/incidents/{id}/resolve",

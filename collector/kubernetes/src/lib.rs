@@ -15,3 +15,9 @@ pub use follow::Scope;
 pub use objects::{
     Container, Ingress, Kept, Key, Labels, Namespace, Node, Owner, Pod, Service, Workload, is_excluded,
 };
+
+/// A Deployment.
+pub type Deployment = Workload<k8s_openapi::api::apps::v1::Deployment>;
+
+/// A StatefulSet.
+pub type StatefulSet = Workload<k8s_openapi::api::apps::v1::StatefulSet>;

@@ -22,7 +22,7 @@ pub struct Budget {
     pub sli: Option<Ratio>,
     /// Requests that may be bad: `(1 - target) × total`, added up over the versions of the objective.
     pub allowed: Ratio,
-    /// `1 - bad / allowed`: 1 is untouched, 0 is used up, less is overspent; nothing without requests.
+    /// `1 - bad / allowed`: 1 is untouched (idle too), 0 is used up, less is overspent; nothing without data.
     pub remaining: Option<Ratio>,
     /// Share of the minutes that were wholly read, of those that should have been; 0 when there was none.
     pub coverage: Ratio,
@@ -51,6 +51,8 @@ pub enum State {
     Exhausted,
     /// No request: neither good nor bad.
     NoData,
+    /// It was listened, and there was no request: nothing of the budget is used.
+    Idle,
 }
 
 /// The reading by time slices of a minute: how many minutes with requests were good ones.
@@ -87,7 +89,10 @@ impl Budget {
             excluded,
             sli: Ratio::of_counts(good, total),
             allowed,
-            remaining: (total > 0).then(|| Ratio::ONE - Ratio::from(bad) / allowed),
+            remaining: match total {
+                0 => (sum.read > 0 && excluded == 0).then_some(Ratio::ONE),
+                _ => Some(Ratio::ONE - Ratio::from(bad) / allowed),
+            },
             coverage: coverage(&sum),
             interval: (total > 0).then(|| Interval::of(&sum)),
         }
@@ -97,6 +102,7 @@ impl Budget {
     pub fn state(&self, firing: bool) -> State {
         match self.remaining {
             None => State::NoData,
+            Some(_) if self.total == 0 => State::Idle,
             Some(left) if left <= Ratio::ZERO && self.bad > 0 => State::Exhausted,
             Some(_) if firing => State::Burning,
             Some(_) => State::Healthy,
@@ -188,8 +194,24 @@ mod tests {
         check(1_000_000, 1_001, "99.9", Some("-0.001"), true, State::Exhausted);
         check(1_000_000, 500, "99.9", Some("0.5"), true, State::Burning);
         check(1_000_000, 0, "99.9", Some("1"), false, State::Healthy);
-        check(0, 0, "99.9", None, true, State::NoData);
+        check(0, 0, "99.9", Some("1"), true, State::Idle);
         check(u64::MAX, u64::MAX, "99.999999", Some("-99999999"), false, State::Exhausted);
+    }
+
+    #[test]
+    fn no_data_is_never_good() {
+        let objective = Objective::parse("99.9").unwrap();
+        let left_out = Counts { excluded: 3, ..Counts::default() };
+        let unheard = [
+            WindowSum::default(),
+            WindowSum { unmeasured: 5, ..WindowSum::default() },
+            WindowSum { partial: 5, ..WindowSum::default() },
+            WindowSum { counts: left_out, read: 5, ..WindowSum::default() },
+        ];
+        for sum in unheard {
+            let budget = Budget::of(&sum, &objective);
+            assert_eq!((budget.remaining, budget.state(false)), (None, State::NoData), "{sum:?}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The documented configuration through the real parser, and every kind of mistake with its place.
 
+use kubernetes::Access;
 use settings::Syntax;
 
 use super::Config;
@@ -29,6 +30,7 @@ fn the_documented_example_is_a_configuration() {
     assert_eq!(config.notifiers.channels().len(), 4);
     assert_eq!(config.dashboards.as_ref().unwrap().url, "https://kibana.example.net:5601");
     assert_eq!(config.elasticsearch.unwrap().retention_days, 30);
+    assert_eq!(config.kubernetes, Some(Access::KubeConfig("/etc/headroom/kubeconfig".into())));
     assert!(config.services.contains(&("social".to_owned(), "feed-generator".to_owned())));
 }
 
@@ -46,7 +48,7 @@ fn every_mistake_is_told_at_once_with_its_line() {
         &[
             "engine.yaml:1: listen: \"nowhere\" is not an address; write an address and a port, like 0.0.0.0:8080",
             "engine.yaml:3: services: \"web\" is not namespace/name",
-            "engine.yaml:4: colour: unknown key; allowed here: listen, data_dir, counts, environment, reports, dashboards, services, slos, notifiers, escalation, archive, refill, sli, elasticsearch",
+            "engine.yaml:4: colour: unknown key; allowed here: listen, data_dir, counts, environment, reports, dashboards, services, slos, notifiers, escalation, archive, refill, sli, elasticsearch, kubernetes",
             "engine.yaml:5: environment: \"EU 1\" cannot name an environment: use at most 64 lower-case letters, digits, '-' and '_', begin with a letter or digit",
             "engine.yaml:7: reports.schedule: \"0 6 31 2 *\" never comes, like the 30th of February",
         ],
@@ -91,4 +93,11 @@ fn a_retention_of_no_days_or_a_lifetime_is_refused() {
     }
     let config = Config::parse("engine.yaml", &text("7"), Syntax::Yaml, &env).unwrap();
     assert_eq!(config.elasticsearch.unwrap().retention_days, 7);
+}
+
+#[test]
+fn the_cluster_is_watched_by_the_service_account_unless_a_kubeconfig_is_named() {
+    let access = |text: &str| Config::parse("engine.yaml", text, Syntax::Yaml, &env).unwrap().kubernetes;
+    assert_eq!(access("data_dir: /tmp/x\n"), None);
+    assert_eq!(access("data_dir: /tmp/x\nkubernetes: {}\n"), Some(Access::InCluster));
 }

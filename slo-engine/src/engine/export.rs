@@ -78,7 +78,7 @@ impl Engine {
     ) -> Result<Backlog, EngineError> {
         let (judged_to, first) = {
             let state = self.fresh_state().await?;
-            (state.judged_to, state.counts.first())
+            (state.judged_to, state.counts.first_expected())
         };
         let minute = MinuteId::of_timestamp(now);
         let from = minute.plus(-KEEP_UNMEASURED_MINUTES);
@@ -163,7 +163,7 @@ impl Engine {
             state.counts.settle(judged_to);
             let now = MinuteId(minute).plus(1);
             let firing = firing_at(&incidents, now.start());
-            let figures = Figures { counts: &state.counts, specs: &self.specs, now, firing: &firing };
+            let figures = Figures { counts: &state.counts, specs: &state.specs, now, firing: &firing };
             documents.extend(results(&figures, environment));
         }
         Ok(Some(ResultSlice { documents, span }))

@@ -133,7 +133,7 @@ impl Engine {
         store::commit(tx).await?;
         state.stale = stale;
         for (request, ingested, kept) in &done {
-            state.take(request, ingested, &self.specs, kept);
+            state.take(request, ingested, kept);
         }
         Ok(filled)
     }

@@ -1,13 +1,15 @@
 //! Rows on their way in: what is refused, and what memory makes of them.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use slo::counts::{CountRow, CountsRequest, MinuteId, Sli, StreamReport, Tally};
 
+use super::cluster::known;
 use super::{Clock, EngineError, State};
+use crate::cluster::Cluster;
 use crate::counts::{Counts, KEEP_UNMEASURED_MINUTES};
-use crate::discovery::Known;
 use crate::specs::Specs;
 use crate::store::counts::{self as rows, Ingested};
 use crate::store::{self, StoreError, Transaction};
@@ -127,10 +129,11 @@ pub(super) async fn load(
     tx: &mut Transaction,
     specs: &Specs,
     services: &BTreeSet<(String, String)>,
+    cluster: Arc<Cluster>,
     clock: Clock,
 ) -> Result<Counts, StoreError> {
-    let mut known =
-        Known { namespaces: rows::namespaces(tx).await?.into_iter().collect(), services: services.clone() };
+    let mut known = known(services, &cluster);
+    known.namespaces.extend(rows::namespaces(tx).await?);
     let stored = rows::all_rows(tx).await?;
     for row in &stored {
         known.learn(&row.row.key.service);
@@ -148,19 +151,14 @@ pub(super) async fn load(
     for row in &stored {
         counts.add(&row.row, &row.edges_us, specs, row.partial);
     }
+    counts.expect(cluster);
     Ok(counts)
 }
 
 impl State {
     /// Brings memory in step with rows that were just committed, or marks it stale where adding is not enough.
     /// The streams `kept` go on being sent by whom they were.
-    pub(super) fn take(
-        &mut self,
-        request: &CountsRequest,
-        ingested: &Ingested,
-        specs: &Specs,
-        kept: &BTreeSet<String>,
-    ) {
+    pub(super) fn take(&mut self, request: &CountsRequest, ingested: &Ingested, kept: &BTreeSet<String>) {
         self.stale |= ingested.replaced || self.learn(request);
         if self.stale {
             return;
@@ -169,7 +167,7 @@ impl State {
             self.counts.sends(&request.collector, &report.stream);
         }
         for &index in &ingested.added {
-            self.counts.add(&request.rows[index], &request.edges_us, specs, false);
+            self.counts.add(&request.rows[index], &request.edges_us, &self.specs, false);
         }
         if let Some(watermark) = request.watermark_ms {
             self.counts.read(&request.collector, MinuteId::of_ms(watermark));

@@ -51,7 +51,7 @@ impl State {
 
     /// Minutes in which some SLI is not idle; an idle minute between two blocks needs no word.
     fn busy_minutes(&self, from: MinuteId, to: MinuteId) -> Vec<MinuteId> {
-        let all = self.counts.services().flat_map(|(_, _, source)| SLIS.map(|sli| source.series(sli)));
+        let all = self.counts.counted().flat_map(|(_, _, source)| SLIS.map(|sli| source.series(sli)));
         let mut minutes: Vec<MinuteId> =
             all.flatten().flat_map(|series| series.busy(from, to).map(|(minute, _)| minute)).collect();
         minutes.sort_unstable();
@@ -61,7 +61,7 @@ impl State {
 
     fn entries(&self, minute: MinuteId, ladders: &Ladders) -> Vec<Entry> {
         let mut entries = Vec::new();
-        for (service, _, source) in self.counts.services() {
+        for (service, _, source) in self.counts.counted() {
             for sli in SLIS {
                 let Some(state) = source.series(sli).and_then(|series| series.get(minute)) else { continue };
                 let ladder = if sli == Sli::Latency { ladders.get(service).cloned() } else { None };

@@ -17,6 +17,7 @@ use crate::overview::Overview;
 use crate::specs::Specs;
 use crate::store::{self, Store};
 
+mod cluster;
 mod exactness;
 mod export;
 mod gaps;

@@ -253,7 +253,7 @@ fn known(
     figures: &Figures<'_>,
 ) -> (BTreeMap<String, Vec<slo::objective::SloSpec>>, Vec<String>, Vec<String>) {
     let specs = |service| SLIS.map(|sli| figures.specs.spec(service, sli)).to_vec();
-    let definitions = figures.counts.services().map(|(service, ..)| (service.to_string(), specs(service)));
+    let definitions = figures.counts.judged().map(|(service, ..)| (service.to_string(), specs(service)));
     let known = &figures.counts.known;
     let services = known.services.iter().map(|(namespace, name)| format!("{namespace}/{name}"));
     (definitions.collect(), services.collect(), known.namespaces.iter().cloned().collect())

@@ -1,7 +1,7 @@
 //! The ledger in the store: blocks are appended and read, never changed.
 
-use slo::counts::MinuteId;
-use slo::ledger::{Block, Entry, Tip};
+use slo::counts::{Counts, MinuteId};
+use slo::ledger::{Block, Entry, EntryState, Tip};
 use slo::series::Minute;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -71,7 +71,8 @@ pub async fn blocks_of(tx: &mut Transaction, minute: MinuteId) -> Result<Vec<Blo
 }
 
 /// Appends what is said of a minute: what is not idle the first time, afterwards only what changed, and nothing when
-/// nothing did. An SLO without a word was idle.
+/// nothing did. An SLO without a word was idle; so was one that was said and is not among the entries any more: its requests
+/// count for another name.
 pub async fn say(
     tx: &mut Transaction,
     tip: Tip,
@@ -84,7 +85,12 @@ pub async fn say(
         Some(word) => word != entry,
         None => entry.minute() != Minute::IDLE,
     };
-    let news: Vec<Entry> = entries.into_iter().filter(is_news).collect();
+    let is_said =
+        |service: &str, sli| entries.iter().any(|entry| entry.service == service && entry.sli == sli);
+    let moved =
+        table.values().filter(|word| word.minute() != Minute::IDLE && !is_said(&word.service, word.sli));
+    let moved: Vec<Entry> = moved.map(idle).collect();
+    let news: Vec<Entry> = entries.into_iter().filter(is_news).chain(moved).collect();
     if news.is_empty() {
         return Ok(tip);
     }
@@ -92,6 +98,11 @@ pub async fn say(
     let block = Block::new(tip, minute, amendment, news).map_err(reading("ledger block"))?;
     append(tx, &block).await?;
     Ok(Tip { next: tip.next + 1, hash: block.hash() })
+}
+
+fn idle(word: &Entry) -> Entry {
+    let (service, sli) = (word.service.clone(), word.sli);
+    Entry { service, sli, state: EntryState::Read, counts: Counts::default(), ladder: Vec::new() }
 }
 
 /// Notes that a minute that was already said has changed; the next tick amends it.

@@ -9,7 +9,7 @@ use slo::series::Minute;
 use super::{Clock, Engine, START, engine_by, ledger, request};
 
 /// What `collector` read of minute `minute` of a stream of its own, with everything before `watermark` minutes.
-fn heard(collector: &str, minute: i64, bad: u64, watermark: Option<i64>) -> CountsRequest {
+pub(super) fn heard(collector: &str, minute: i64, bad: u64, watermark: Option<i64>) -> CountsRequest {
     let mut request = request(minute, bad);
     request.collector = collector.to_owned();
     request.watermark_ms = watermark.map(|minute| (START + minute) * 60_000);

@@ -1,0 +1,215 @@
+//! `slo-engine discover`: what is seen in the cluster, and why.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::ValueEnum;
+use comfy_table::Table;
+use comfy_table::presets::NOTHING;
+use kubernetes::Access;
+use prometheus::Registry;
+use serde::Serialize;
+use slo::counts::{MinuteId, Sli};
+use slo::objective::SloSpec;
+
+use super::watch::{Watched, now};
+use super::{Cluster, Found, Name, find};
+use crate::app::App;
+use crate::config::Config;
+use crate::discovery::{Service, sli_name};
+use crate::engine::Clock;
+use crate::failure::Failure;
+use crate::figures::SLIS;
+use crate::specs::Specs;
+
+/// How long the API server may take to list everything.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often is looked whether everything is listed.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Arguments of `discover`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct DiscoverArgs {
+    /// Configuration of the engine: its access to the cluster, its OpenSLO documents, and what it has counted.
+    #[arg(long)]
+    pub config: Option<PathBuf>,
+    /// How the cluster is reached, outside of a pod.
+    #[arg(long)]
+    pub kube_config_file: Option<PathBuf>,
+    /// What to print on stdout.
+    #[arg(long, value_enum, default_value_t = DiscoverOutput::Text)]
+    pub output: DiscoverOutput,
+}
+
+/// Format of what is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DiscoverOutput {
+    /// A table and what is wrong.
+    Text,
+    /// One JSON document.
+    Json,
+}
+
+/// What is seen in the cluster.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Discovery {
+    /// Services by name.
+    pub services: Vec<Seen>,
+    /// Kinds of objects that could not be listed, and why.
+    pub failures: Vec<String>,
+}
+
+/// A service as it is seen.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Seen {
+    /// `namespace/name`.
+    pub service: String,
+    /// Its SLOs; none where there are none.
+    pub slos: Vec<SeenSlo>,
+    /// Why it has SLOs, or none.
+    pub why: String,
+    /// How its pods are; nothing where that is not known.
+    pub state: Option<String>,
+    /// Who answers for it.
+    pub team: Option<String>,
+    /// Whom to ask.
+    pub owner: Option<String>,
+    /// What to do when it fails.
+    pub runbook: Option<String>,
+    /// How it was called before, `namespace/name`.
+    pub renamed_from: Option<String>,
+    /// What is wrong with its annotations.
+    pub problems: Vec<String>,
+}
+
+/// An SLO as it is seen.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SeenSlo {
+    /// `availability` or `latency`.
+    pub slo: &'static str,
+    /// Target in percent.
+    pub objective: String,
+    /// Threshold of a latency SLO in milliseconds.
+    pub threshold_ms: Option<u64>,
+    /// Who says so: `document`, `annotation` or `default`.
+    pub from: &'static str,
+}
+
+/// `slo-engine discover`.
+pub(crate) async fn main(args: &DiscoverArgs) -> Result<(), Failure> {
+    let env = |name: &str| std::env::var(name).ok();
+    let config = args.config.as_ref().map(|path| Config::load(path, &env)).transpose();
+    let config = config.map_err(|problems| Failure::Config(problems.to_string()))?;
+    let access = match (&args.kube_config_file, &config) {
+        (Some(file), _) => Access::KubeConfig(file.clone()),
+        (None, Some(config)) => config.kubernetes.clone().unwrap_or_default(),
+        (None, None) => Access::InCluster,
+    };
+    let client = access.client().await?;
+    let watched = Watched::default();
+    tokio::select! {
+        () = watched.follow(client, |_| {}) => {}
+        () = settled(&watched) => {}
+        () = tokio::time::sleep(PATIENCE) => {}
+    }
+    let failures: Vec<String> = watched.failures(now()).into_iter().map(|(_, why)| why).collect();
+    let Some(objects) = watched.objects() else {
+        let why = failures.first().cloned().unwrap_or_else(|| format!("no answer within {PATIENCE:?}"));
+        return Err(anyhow::anyhow!("cannot list the namespaces and services of the cluster: {why}").into());
+    };
+    let specs = config.as_ref().map(|config| config.specs.clone()).unwrap_or_default();
+    let counted = counted(config).await?;
+    let cluster = find(&objects, &Cluster::default(), &counted, MinuteId::of_timestamp(now()));
+    let discovery = Discovery { services: seen(&cluster, &specs), failures };
+    match args.output {
+        DiscoverOutput::Json => println!("{}", serde_json::to_string_pretty(&discovery)?),
+        DiscoverOutput::Text => println!("{}", text(&discovery)),
+    }
+    match discovery.failures.as_slice() {
+        [] => Ok(()),
+        failures => Err(anyhow::anyhow!("not everything could be listed: {}", failures.join("; ")).into()),
+    }
+}
+
+async fn settled(watched: &Watched) {
+    while !watched.is_settled() {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Services of which the engine of the configuration has counted requests.
+async fn counted(config: Option<Config>) -> anyhow::Result<BTreeSet<Name>> {
+    let Some(config) = config.filter(|config| config.data_dir.join("engine.db").exists()) else {
+        return Ok(BTreeSet::new());
+    };
+    let app = App::open(config, Clock::Wall, &Registry::new()).await?;
+    let counted = app.engine.counted_services().await.context("cannot read what was counted")?;
+    app.stop().await;
+    Ok(counted)
+}
+
+/// Services as they are seen.
+pub fn seen(cluster: &Cluster, specs: &Specs) -> Vec<Seen> {
+    let documents: BTreeSet<(&Service, Sli)> =
+        specs.exceptions().map(|(service, spec)| (service, spec.sli)).collect();
+    let specs = specs.annotated(cluster);
+    let slo = |service: &Service, found: &Found, sli| {
+        let SloSpec { objective, threshold_us, .. } = specs.spec(service, sli);
+        let is_annotated = || found.slos.iter().any(|spec| spec.sli == sli);
+        let from = match documents.contains(&(service, sli)) {
+            true => "document",
+            false if is_annotated() => "annotation",
+            false => "default",
+        };
+        let threshold_ms = threshold_us.map(|us| us / 1000);
+        SeenSlo { slo: sli_name(sli), objective: objective.objective_percent(), threshold_ms, from }
+    };
+    let see = |(name, found): (&Name, &Found)| {
+        let service = Service::of(name);
+        let slis = SLIS.iter().filter(|_| found.why.has_slos());
+        Seen {
+            service: service.to_string(),
+            slos: slis.map(|&sli| slo(&service, found, sli)).collect(),
+            why: found.why.to_string(),
+            state: found.workload.as_ref().map(ToString::to_string),
+            team: found.team.clone(),
+            owner: found.owner.clone(),
+            runbook: found.runbook.clone(),
+            renamed_from: found.renamed_from.as_ref().map(|(namespace, name)| format!("{namespace}/{name}")),
+            problems: found.problems.clone(),
+        }
+    };
+    cluster.services.iter().map(see).collect()
+}
+
+/// A table for people, and what is wrong below it.
+pub fn text(discovery: &Discovery) -> String {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_header(["SERVICE", "SLOS", "STATE", "TEAM", "WHY"]);
+    for seen in &discovery.services {
+        let slos: Vec<String> = seen.slos.iter().map(short).collect();
+        let slos = if slos.is_empty() { "none".to_owned() } else { slos.join(", ") };
+        table.add_row([
+            seen.service.as_str(),
+            slos.as_str(),
+            seen.state.as_deref().unwrap_or("not known"),
+            seen.team.as_deref().unwrap_or("-"),
+            &seen.why,
+        ]);
+    }
+    let problems = discovery.services.iter().flat_map(|seen| &seen.problems);
+    let problems: String =
+        problems.chain(&discovery.failures).map(|problem| format!("\n! {problem}")).collect();
+    format!("{table}{problems}")
+}
+
+fn short(slo: &SeenSlo) -> String {
+    let by = if slo.from == "default" { String::new() } else { format!(" by {}", slo.from) };
+    match slo.threshold_ms {
+        Some(threshold) => format!("{} % < {threshold} ms{by}", slo.objective),
+        None => format!("{} %{by}", slo.objective),
+    }
+}
