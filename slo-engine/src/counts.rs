@@ -46,6 +46,10 @@ struct Reach {
     read_to: BTreeMap<String, MinuteId>,
     /// Up to when (ms since 1970) the archive of each collector that has one is complete.
     archived_to: BTreeMap<String, i64>,
+    /// The node that each collector runs on, where it said so.
+    nodes: BTreeMap<String, String>,
+    /// The minute in which the node of a collector was seen to be gone.
+    gone: BTreeMap<String, MinuteId>,
     /// Collectors of which more was learned since the last look, each with the first minute that this may concern.
     moved: BTreeMap<String, MinuteId>,
 }
@@ -145,6 +149,47 @@ impl Counts {
         }
     }
 
+    /// A collector runs on a node.
+    pub fn runs_on(&mut self, collector: &str, node: &str) {
+        if self.reach.nodes.get(collector).is_none_or(|known| known != node) {
+            self.reach.nodes.insert(collector.to_owned(), node.to_owned());
+        }
+    }
+
+    /// The node of a collector was seen to be gone at `at`: what it had not read by then stays lacking, and no more.
+    pub fn give_up(&mut self, collector: &str, at: MinuteId) {
+        let to = self.reach.read_to.get(collector).copied().unwrap_or(MinuteId(i64::MIN));
+        let moved = self.reach.moved.entry(collector.to_owned()).or_insert(to);
+        *moved = to.min(*moved);
+        self.reach.gone.insert(collector.to_owned(), at);
+    }
+
+    /// Collectors whose node is not there any more, and that are not given up yet; none while no node is known.
+    pub fn stranded(&self) -> Vec<String> {
+        let nodes = &self.cluster.nodes;
+        let on_none =
+            self.reach.nodes.iter().filter(|(_, node)| !nodes.is_empty() && !nodes.contains_key(*node));
+        let to = |collector: &str| self.reach.read_to.get(collector).copied().unwrap_or(MinuteId(i64::MIN));
+        let stranded = on_none.filter(|(collector, _)| !self.reach.is_given_up(collector, to(collector)));
+        stranded.map(|(collector, _)| collector.clone()).collect()
+    }
+
+    /// Nodes that are ready, each with since when, from which nobody is expected to send anything at `now`. None where no
+    /// collector says on which node it runs.
+    pub fn unread_nodes(&self, now: MinuteId) -> Vec<(&str, MinuteId)> {
+        let Reach { nodes, read_to, .. } = &self.reach;
+        let is_heard = |collector: &String| {
+            read_to.get(collector).is_none_or(|to| {
+                to.plus(FORGET_AFTER_MINUTES) >= now && !self.reach.is_given_up(collector, *to)
+            })
+        };
+        let heard: BTreeSet<&String> =
+            nodes.iter().filter(|(collector, _)| is_heard(collector)).map(|(_, node)| node).collect();
+        let ready = self.cluster.nodes.iter().filter_map(|(node, found)| Some((node, found.ready?)));
+        let unread = ready.filter(|(node, _)| !nodes.is_empty() && !heard.contains(node));
+        unread.map(|(node, since)| (node.as_str(), since)).collect()
+    }
+
     /// The archive of a collector holds everything that was written before the instant (ms since 1970); nothing where it has
     /// none.
     pub fn archived(&mut self, collector: &str, to_ms: Option<i64>) {
@@ -217,7 +262,10 @@ impl Counts {
     pub fn collectors(&self, now: MinuteId) -> impl Iterator<Item = (&str, MinuteId)> {
         let furthest = self.read_to();
         let known = self.reach.read_to.iter().map(|(collector, minute)| (collector.as_str(), *minute));
-        known.filter(move |(_, minute)| minute.plus(FORGET_AFTER_MINUTES) >= now || Some(*minute) == furthest)
+        known.filter(move |(collector, minute)| {
+            let is_given_up = self.reach.is_given_up(collector, *minute);
+            minute.plus(FORGET_AFTER_MINUTES) >= now && !is_given_up || Some(*minute) == furthest
+        })
     }
 
     /// Whether some collector that is expected at `now` has not said yet how far it has read.
@@ -320,7 +368,7 @@ impl Source {
     fn settle(&mut self, reach: &Reach, collectors: &BTreeMap<&str, MinuteId>, now: MinuteId) {
         let concerns = collectors.keys().filter_map(|collector| reach.moved.get(*collector)).min().copied();
         self.settled = self.settled.map(|settled| concerns.map_or(settled, |minute| minute.min(settled)));
-        let gaps = if reach.everything { Vec::new() } else { gaps(collectors, now) };
+        let gaps = if reach.everything { Vec::new() } else { reach.gaps(collectors, now) };
         let furthest = gaps.first().map_or(now, |(furthest, _)| *furthest);
         for series in self.slis.values_mut() {
             let Some(first) = series.first() else { continue };
@@ -351,13 +399,24 @@ impl Source {
     }
 }
 
-/// Spans that somebody has not read: first the one that nobody has, then for each collector what lies behind it, until it
-/// is given up for those that went on. (What it lacked until then stays lacking: no data is never good.)
-fn gaps(collectors: &BTreeMap<&str, MinuteId>, now: MinuteId) -> Vec<(MinuteId, MinuteId)> {
-    let furthest = collectors.values().max().copied().unwrap_or(MinuteId(i64::MIN));
-    let nobody = (furthest.max(now.plus(-KEEP_UNMEASURED_MINUTES)), now);
-    let behind = collectors.values().map(|&to| (to, to.plus(FORGET_AFTER_MINUTES).min(furthest)));
-    std::iter::once(nobody).chain(behind).collect()
+impl Reach {
+    /// Whether a collector that has read to `to` is not expected any more, because its node was seen to be gone since.
+    fn is_given_up(&self, collector: &str, to: MinuteId) -> bool {
+        self.gone.get(collector).is_some_and(|gone| *gone >= to)
+    }
+
+    /// Spans that somebody has not read: first the one that nobody has, then for each collector what lies behind it, until
+    /// it is given up for those that went on. (What it lacked until then stays lacking: no data is never good.)
+    fn gaps(&self, collectors: &BTreeMap<&str, MinuteId>, now: MinuteId) -> Vec<(MinuteId, MinuteId)> {
+        let furthest = collectors.values().max().copied().unwrap_or(MinuteId(i64::MIN));
+        let nobody = (furthest.max(now.plus(-KEEP_UNMEASURED_MINUTES)), now);
+        let behind = collectors.iter().map(|(collector, &to)| {
+            let gone = self.gone.get(*collector).copied().filter(|gone| *gone >= to);
+            let until = to.plus(FORGET_AFTER_MINUTES);
+            (to, gone.map_or(until, |gone| gone.min(until)).min(furthest))
+        });
+        std::iter::once(nobody).chain(behind).collect()
+    }
 }
 
 /// Minutes of `[from, to)` were read, but for those in which byte ranges cut through each other.

@@ -102,6 +102,8 @@ struct State {
     escalations: Escalations,
     /// When a state that was lost was full again.
     filled_at: Option<Timestamp>,
+    /// Collectors that were given up because their node is gone, and when; not committed yet.
+    given_up: BTreeMap<String, MinuteId>,
     /// What the escalation machine commanded and is not committed yet.
     commands: Vec<Command>,
     /// Since when is judged what will be committed, for traces.
@@ -153,6 +155,7 @@ impl Engine {
             episodes: episodes.into_iter().map(|(service, sli, state)| ((service, sli), state)).collect(),
             escalations: Escalations::restore(policies, incidents),
             filled_at,
+            given_up: BTreeMap::new(),
             commands: Vec::new(),
             begun: None,
         };
@@ -209,6 +212,7 @@ impl Engine {
     pub async fn tick(&self, now: Timestamp) -> Result<(), EngineError> {
         let mut state = self.fresh_state().await?;
         let at = MinuteId::of_timestamp(now).plus(1);
+        state.give_up_stranded(at);
         state.counts.settle(at);
         let mut changed = state.judge(at, now, true);
         changed.extend(state.let_go(now));
@@ -323,6 +327,9 @@ impl Engine {
                 store_alerts::put_episodes(&mut tx, &id.0, id.1, episodes).await?;
             }
         }
+        for (collector, at) in &state.given_up {
+            store_counts::give_up(&mut tx, collector, *at).await?;
+        }
         state.gather_commands();
         for command in &state.commands {
             put_command(&mut tx, command).await?;
@@ -332,6 +339,7 @@ impl Engine {
             store::set_meta(&mut tx, "judged_to", &minute.0.to_string()).await?;
         }
         store::commit(tx).await?;
+        state.given_up.clear();
         traces::decided(&state.commands, state.begun, decided);
         for command in state.commands.drain(..) {
             self.metrics.commanded(&command);

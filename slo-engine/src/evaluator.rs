@@ -117,6 +117,17 @@ pub fn absences(counts: &Counts, at: MinuteId, since: MinuteId) -> BTreeMap<Stri
             absent.insert(key.clone(), alert(key, Severity::Page, summary, "pipeline", ARCHIVE));
         }
     }
+    for (node, ready) in counts.unread_nodes(at) {
+        let from = ready.max(since);
+        if from.plus(LOST_AFTER_MINUTES) <= at {
+            let summary = format!(
+                "no collector has said anything of node {node} since {}: its logs are not read; is the collector's pod there?",
+                from.start()
+            );
+            let key = format!("node/{node}");
+            absent.insert(key.clone(), alert(key, Severity::Page, summary, "pipeline", MEASUREMENT));
+        }
+    }
     absent
 }
 

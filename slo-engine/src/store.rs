@@ -16,13 +16,14 @@ pub mod ledger;
 pub mod seals;
 
 /// What makes each version of the schema of the one before it. A step that was released is never changed.
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 7] = [
     include_str!("store/schema.sql"),
     include_str!("store/seals.sql"),
     include_str!("store/refreshes.sql"),
     include_str!("store/archived.sql"),
     include_str!("store/exports.sql"),
     include_str!("store/cluster.sql"),
+    include_str!("store/nodes.sql"),
 ];
 
 /// A store of a later version is refused.

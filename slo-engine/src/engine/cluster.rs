@@ -82,6 +82,14 @@ impl State {
         self.cluster = cluster;
     }
 
+    /// Expects nothing more of collectors whose node is gone.
+    pub(super) fn give_up_stranded(&mut self, at: MinuteId) {
+        for collector in self.counts.stranded() {
+            self.counts.give_up(&collector, at);
+            self.given_up.insert(collector, at);
+        }
+    }
+
     /// Ends what is open of services that have no SLOs any more, or another name: its evidence will not come.
     pub(super) fn let_go(&mut self, now: Timestamp) -> BTreeSet<(Service, Sli)> {
         let open = self.escalations.incidents().filter(|incident| {

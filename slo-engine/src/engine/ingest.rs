@@ -147,6 +147,12 @@ pub(super) async fn load(
             counts.read(&collector.collector, MinuteId::of_ms(watermark));
         }
         counts.archived(&collector.collector, collector.archived_to_ms);
+        if let Some(node) = &collector.node {
+            counts.runs_on(&collector.collector, node);
+        }
+        if let Some(at) = collector.gone {
+            counts.give_up(&collector.collector, at);
+        }
     }
     for row in &stored {
         counts.add(&row.row, &row.edges_us, specs, row.partial);
@@ -173,6 +179,9 @@ impl State {
             self.counts.read(&request.collector, MinuteId::of_ms(watermark));
         }
         self.counts.archived(&request.collector, ingested.archived_to_ms);
+        if let Some(node) = &request.node {
+            self.counts.runs_on(&request.collector, node);
+        }
     }
 
     /// Whether the request teaches something that may change which service earlier rows belong to.

@@ -214,7 +214,7 @@ fn word(collector: StoredCollector) -> CountsRequest {
         epoch: collector.epoch,
         store: None,
         watermark_ms: collector.watermark_ms,
-        node: None,
+        node: collector.node,
         archived_to_ms: None,
         edges_us: Vec::new(),
         streams: Vec::new(),

@@ -21,7 +21,7 @@ mod streams;
 use place::{Put, Ranged, place};
 pub use ranges::{cut_through, position, positions, ranges};
 pub use streams::{
-    StoredCollector, StoredStream, all_collectors, collector, first_undecided, stream, tallies,
+    StoredCollector, StoredStream, all_collectors, collector, first_undecided, give_up, stream, tallies,
 };
 
 /// A row as it lies in the store.
@@ -77,7 +77,7 @@ pub async fn ingest_keeping(
     kept: &BTreeSet<String>,
 ) -> Result<Ingested, StoreError> {
     let archived_to_ms = archived_to(archived_to_ms(tx, &request.collector).await?, request);
-    put_collector(tx, request, archived_to_ms).await?;
+    streams::put_collector(tx, request, archived_to_ms).await?;
     let mut held: BTreeMap<&str, Vec<ByteRange>> = BTreeMap::new();
     for report in &request.streams {
         held.insert(&report.stream, ranges(tx, &report.stream).await?);
@@ -194,27 +194,6 @@ async fn archived_to_ms(tx: &mut Transaction, collector: &str) -> Result<Option<
         .await
         .map_err(doing("read a collector"))?;
     Ok(row.and_then(|row| row.get(0)))
-}
-
-async fn put_collector(
-    tx: &mut Transaction,
-    request: &CountsRequest,
-    archived_to_ms: Option<i64>,
-) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO collectors (collector, epoch, watermark_ms, archived_to_ms) VALUES ($1, $2, $3, $4) \
-         ON CONFLICT (collector) DO UPDATE SET epoch = excluded.epoch, archived_to_ms = excluded.archived_to_ms, \
-         watermark_ms = CASE WHEN excluded.watermark_ms IS NULL OR excluded.watermark_ms < watermark_ms \
-         THEN watermark_ms ELSE excluded.watermark_ms END",
-    )
-    .bind(request.collector.clone())
-    .bind(request.epoch.clone())
-    .bind(request.watermark_ms)
-    .bind(archived_to_ms)
-    .execute(&mut **tx)
-    .await
-    .map_err(doing("write a collector"))?;
-    Ok(())
 }
 
 async fn put_stream(tx: &mut Transaction, collector: &str, report: &StreamReport) -> Result<(), StoreError> {

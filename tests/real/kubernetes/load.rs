@@ -147,7 +147,8 @@ impl Load {
         within(2 * SOON, &format!("{want} lines are archived"), archived)
             .await
             .context(product.said().await)?;
-        let found = [self.own(product.in_search(&self.namespace).await?), self.own(product.in_archive().await?)];
+        let found =
+            [self.own(product.in_search(&self.namespace).await?), self.own(product.in_archive().await?)];
         let verdicts = found.map(|found| judge(&self.run, lines, found, &[]));
         for (place, verdict) in ["Elasticsearch", "the archive"].iter().zip(&verdicts) {
             println!("{place} of {}: {verdict}", self.namespace);

@@ -1,14 +1,15 @@
 //! What the cluster says: services before their first request, other SLOs, other names, and all of it after a restart
 //! without an API server.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
-use kubernetes::{Ingress, Namespace, Service};
-use slo::counts::MinuteId;
+use kubernetes::{Ingress, Namespace, Node, Service};
+use slo::counts::{CountsRequest, MinuteId};
 
-use super::wall_clock::{at, heard, heartbeat, wall};
+use super::wall_clock::{at, heard, heartbeat, states, wall};
 use super::{Engine, START, ledger};
 use crate::cluster::Objects;
 use crate::overview::{ServiceView, SloView};
@@ -215,4 +216,82 @@ async fn a_service_that_is_gone_keeps_its_figures_and_says_so() {
         assert_eq!(names(&services), ["shop/web"]);
         assert_eq!(services[0].cluster.as_ref().unwrap().workload.as_deref(), Some("gone"));
     }
+}
+
+/// A cluster with these nodes, all ready.
+fn nodes(names: &[&str]) -> Objects {
+    let node = |name: &&str| Arc::new(Node { name: (*name).to_owned(), ready: true, ..Node::default() });
+    Objects { nodes: Some(names.iter().map(node).collect()), ..Objects::default() }
+}
+
+fn on(node: &str, request: CountsRequest) -> CountsRequest {
+    CountsRequest { node: Some(node.to_owned()), ..request }
+}
+
+async fn pages(engine: &Engine) -> Vec<String> {
+    let mut tx = engine.store().begin().await.unwrap();
+    let incidents = crate::store::alerts::incidents(&mut tx).await.unwrap();
+    let open = incidents.iter().filter(|incident| incident.is_open());
+    let open: BTreeSet<String> = open.map(|incident| incident.alert.key.clone()).collect();
+    open.into_iter().collect()
+}
+
+#[tokio::test]
+async fn a_ready_node_without_a_collector_pages_until_one_reports_or_the_node_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = wall(dir.path()).await;
+    engine.discovered(&nodes(&["n1", "n2", "n3"]), at(0, 0)).await.unwrap();
+    for minute in 0..15 {
+        engine.ingest(on("n1", heartbeat("a", minute))).await.unwrap();
+        engine.tick(at(minute, 0)).await.unwrap();
+        assert_eq!(pages(&engine).await.is_empty(), minute < 10, "minute {minute}");
+    }
+    assert_eq!(pages(&engine).await, ["node/n2", "node/n3"]);
+    // One that still catches up has said something.
+    engine.ingest(on("n2", heard("b", 1, 0, None))).await.unwrap();
+    engine.discovered(&nodes(&["n1", "n2"]), at(15, 0)).await.unwrap();
+    engine.ingest(on("n1", heartbeat("a", 15))).await.unwrap();
+    engine.tick(at(15, 0)).await.unwrap();
+    assert_eq!(pages(&engine).await, [] as [&str; 0]);
+}
+
+#[tokio::test]
+async fn no_node_pages_where_collectors_do_not_say_where_they_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = wall(dir.path()).await;
+    engine.discovered(&nodes(&["n1"]), at(0, 0)).await.unwrap();
+    for minute in 0..15 {
+        engine.ingest(heartbeat("a", minute)).await.unwrap();
+        engine.tick(at(minute, 0)).await.unwrap();
+    }
+    assert_eq!(pages(&engine).await, [] as [&str; 0]);
+}
+
+#[tokio::test]
+async fn a_collector_is_given_up_with_its_node_and_what_it_lacked_stays_lacking() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = wall(dir.path()).await;
+    engine.discovered(&nodes(&["n1", "n2"]), at(0, 0)).await.unwrap();
+    engine.ingest(on("n1", heard("a", 0, 0, Some(1)))).await.unwrap();
+    engine.ingest(on("n2", heard("b", 0, 0, Some(1)))).await.unwrap();
+    for minute in 2..=12 {
+        engine.ingest(on("n1", heartbeat("a", minute))).await.unwrap();
+        engine.tick(at(minute, 0)).await.unwrap();
+    }
+    assert_eq!(states(&engine, 0..12).await, "RPPPPPPPPPPP");
+    assert_eq!(pages(&engine).await, ["pipeline/b"]);
+    engine.discovered(&nodes(&["n1"]), at(12, 10)).await.unwrap();
+    for minute in 13..=20 {
+        engine.ingest(on("n1", heartbeat("a", minute))).await.unwrap();
+        engine.tick(at(minute, 0)).await.unwrap();
+    }
+    assert_eq!(pages(&engine).await, [] as [&str; 0]);
+    for engine in [&engine, &wall(dir.path()).await] {
+        assert_eq!(states(engine, 0..20).await, "RPPPPPPPPPPPPPiiiiii");
+    }
+    // It was not gone after all: what it read meanwhile fills what was lacking.
+    engine.discovered(&nodes(&["n1", "n2"]), at(20, 10)).await.unwrap();
+    engine.ingest(on("n2", heartbeat("b", 20))).await.unwrap();
+    engine.tick(at(20, 20)).await.unwrap();
+    assert_eq!(states(&engine, 0..20).await, format!("R{}", "i".repeat(19)));
 }

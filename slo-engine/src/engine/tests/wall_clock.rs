@@ -33,7 +33,7 @@ pub(super) async fn wall(dir: &Path) -> Engine {
     engine_by(Clock::Wall, dir).await
 }
 
-async fn states(engine: &Engine, minutes: std::ops::Range<i64>) -> String {
+pub(super) async fn states(engine: &Engine, minutes: std::ops::Range<i64>) -> String {
     let letter = |minute: Option<Minute>| match minute {
         Some(Minute::Read(counts)) if counts.total == 0 => 'i',
         Some(Minute::Read(_)) => 'R',

@@ -81,6 +81,8 @@ fn streams_tallies_and_collectors_come_back_as_they_were_stored() {
         epoch: "e".to_owned(),
         watermark_ms: Some(60_000),
         archived_to_ms: None,
+        node: None,
+        gone: None,
     };
     for document in [
         CountDocument::Stream(stream),
@@ -134,6 +136,8 @@ fn what_goes_on_being_true_is_another_document_on_another_day() {
         epoch: "e".to_owned(),
         watermark_ms: None,
         archived_to_ms: None,
+        node: None,
+        gone: None,
     };
     let write = |at: &str| {
         CountDocument::Collector(collector.clone()).write(&Environment::default(), at.parse().unwrap())

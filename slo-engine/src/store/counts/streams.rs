@@ -1,7 +1,7 @@
 //! Streams and collectors, as they lie in the store.
 
 use serde::{Deserialize, Serialize};
-use slo::counts::StreamReport;
+use slo::counts::{CountsRequest, MinuteId, StreamReport};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
@@ -53,6 +53,12 @@ pub struct StoredCollector {
     /// it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archived_to_ms: Option<i64>,
+    /// The Kubernetes node that it runs on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// The minute in which that node was seen to be gone; nothing else is expected from then on.
+    #[serde(skip)]
+    pub gone: Option<MinuteId>,
 }
 
 /// Every collector.
@@ -100,6 +106,8 @@ fn stored_collector(row: &SqliteRow) -> StoredCollector {
         epoch: row.get("epoch"),
         watermark_ms: row.get("watermark_ms"),
         archived_to_ms: row.get("archived_to_ms"),
+        node: row.get("node"),
+        gone: row.get::<Option<i64>, _>("gone_minute").map(MinuteId),
     }
 }
 
@@ -116,6 +124,40 @@ fn stored_stream(row: &SqliteRow) -> StoredStream {
         ended: row.get::<i64, _>("ended") != 0,
         broken: row.get("broken"),
     }
+}
+
+pub(super) async fn put_collector(
+    tx: &mut Transaction,
+    request: &CountsRequest,
+    archived_to_ms: Option<i64>,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO collectors (collector, epoch, watermark_ms, archived_to_ms, node) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (collector) DO UPDATE SET epoch = excluded.epoch, archived_to_ms = excluded.archived_to_ms, \
+         node = COALESCE(excluded.node, node), \
+         watermark_ms = CASE WHEN excluded.watermark_ms IS NULL OR excluded.watermark_ms < watermark_ms \
+         THEN watermark_ms ELSE excluded.watermark_ms END",
+    )
+    .bind(request.collector.clone())
+    .bind(request.epoch.clone())
+    .bind(request.watermark_ms)
+    .bind(archived_to_ms)
+    .bind(request.node.clone())
+    .execute(&mut **tx)
+    .await
+    .map_err(doing("write a collector"))?;
+    Ok(())
+}
+
+/// The node of a collector was seen to be gone.
+pub async fn give_up(tx: &mut Transaction, collector: &str, at: MinuteId) -> Result<(), StoreError> {
+    sqlx::query("UPDATE collectors SET gone_minute = $2 WHERE collector = $1")
+        .bind(collector.to_owned())
+        .bind(at.0)
+        .execute(&mut **tx)
+        .await
+        .map_err(doing("give a collector up"))?;
+    Ok(())
 }
 
 /// Takes in how old and how new the lines of a report are, and nothing else of it.
