@@ -123,10 +123,20 @@ sinks:
   {{- end }}
 {{- end -}}
 
+{{/* All that `probe` reads. It is a part of engine.yaml, word by word, and needs no other secret than Elasticsearch's. */}}
+{{- define "headroom.probeConfig" -}}
+environment: {{ .Values.environment | quote }}
+{{- if .Values.elasticsearch.endpoints }}
+elasticsearch:
+  {{- include "headroom.elasticsearch" (dict "root" . "auth" .Values.elasticsearch.auth) | nindent 2 }}
+  retention_days: {{ int64 .Values.elasticsearch.retentionDays }}
+{{- end }}
+{{- end -}}
+
 {{- define "headroom.engineConfig" -}}
 listen: {{ printf "%s:8080" .Values.listenHost | quote }}
 data_dir: /var/lib/headroom
-environment: {{ .Values.environment | quote }}
+{{ include "headroom.probeConfig" . }}
 counts:
   token: ${HEADROOM_COUNTS_TOKEN}
 {{- if .Values.discovery.enabled }}
@@ -161,11 +171,6 @@ dashboards:
   runbook_url: {{ . | quote }}
   {{- end }}
 {{- end }}
-{{- end }}
-{{- if .Values.elasticsearch.endpoints }}
-elasticsearch:
-  {{- include "headroom.elasticsearch" (dict "root" . "auth" .Values.elasticsearch.auth) | nindent 2 }}
-  retention_days: {{ int64 .Values.elasticsearch.retentionDays }}
 {{- end }}
 {{- if .Values.archive.bucket }}
 archive:

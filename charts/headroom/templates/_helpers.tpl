@@ -114,7 +114,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end -}}
 
-{{/* Variables of whatever reads engine.yaml. */}}
+{{/* Variables of the engine. */}}
 {{- define "headroom.engineEnv" -}}
 {{ include "headroom.env" (dict "root" . "own" .Values.engine "auth" .Values.elasticsearch.auth) }}
 {{- if .Values.dashboards.url }}
@@ -124,7 +124,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end -}}
 
-{{/* The directory /etc/headroom, authorities included: (root, name, dashboards). */}}
+{{/* The directory /etc/headroom: a ConfigMap or one file of it, and authorities: (root, name, file, parts). */}}
 {{- define "headroom.configVolume" -}}
 - name: config
   projected:
@@ -132,11 +132,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
     sources:
       - configMap:
           name: {{ .name }}
-      {{- $places := dict "elasticsearch" .root.Values.elasticsearch.endpoints "archive" .root.Values.archive.bucket }}
-      {{- if .dashboards }}{{- $_ := set $places "dashboards" .root.Values.dashboards.url }}{{- end }}
-      {{- range $part, $used := $places }}
-      {{- $ca := (index $.root.Values $part).ca }}
-      {{- if and $used (or $ca.configMap $ca.secret) }}
+          {{- with .file }}
+          items:
+            - key: {{ . }}
+              path: {{ . }}
+          {{- end }}
+      {{- $values := .root.Values }}
+      {{- $used := dict "archive" $values.archive.bucket "dashboards" $values.dashboards.url "elasticsearch" $values.elasticsearch.endpoints }}
+      {{- range $part := .parts }}
+      {{- $ca := (index $values $part).ca }}
+      {{- if and (index $used $part) (or $ca.configMap $ca.secret) }}
       - {{ ternary "configMap" "secret" (ne $ca.configMap "") }}:
           name: {{ $ca.configMap | default $ca.secret }}
           items:
@@ -144,6 +149,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
               path: ca/{{ $part }}.crt
       {{- end }}
       {{- end }}
+{{- end -}}
+
+{{/* Annotations of a pod; those of the values replace the chart's: (own, port, replace). */}}
+{{- define "headroom.podAnnotations" -}}
+{{- $scrape := dict "prometheus.io/scrape" "true" "prometheus.io/port" .port "prometheus.io/path" "/metrics" -}}
+{{- toYaml (merge (dict) (.replace | default dict) .own $scrape) -}}
 {{- end -}}
 
 {{- define "headroom.containerSecurity" -}}

@@ -36,7 +36,18 @@
 {{- $wrong = append $wrong (printf "%s holds an @: credentials do not belong into a URL; put them into a Secret" $path) -}}
 {{- end -}}
 {{- end -}}
+{{- if eq .Values.countsToken.existingSecret (printf "%s-counts" (include "headroom.fullname" .)) -}}
+{{- $wrong = append $wrong (printf "countsToken.existingSecret is %s, the name of the Secret that the chart makes: leave it empty for that one, or give yours another name" .Values.countsToken.existingSecret) -}}
+{{- end -}}
+{{- $ours := dict "HEADROOM_LOG" "logLevel" "HEADROOM_COUNTS_TOKEN" "countsToken" "NODE_NAME" "discovery" "ES_PASSWORD" "elasticsearch.auth" "ES_API_KEY" "elasticsearch.auth" "AWS_ACCESS_KEY_ID" "archive.auth" "AWS_SECRET_ACCESS_KEY" "archive.auth" "KIBANA_PASSWORD" "dashboards.auth" "KIBANA_API_KEY" "dashboards.auth" "OTEL_EXPORTER_OTLP_ENDPOINT" "otlp" "OTEL_TRACES_SAMPLER_ARG" "otlp" -}}
 {{- range $path, $own := dict "collector" .Values.collector "engine" .Values.engine -}}
+{{- $names := keys $own.env | sortAlpha -}}
+{{- range $own.secretEnv -}}{{- $names = append $names .name -}}{{- end -}}
+{{- range uniq $names -}}
+{{- if hasKey $ours . -}}
+{{- $wrong = append $wrong (printf "%s.env or %s.secretEnv sets %s, which the chart sets itself: see %s, or take another name" $path $path . (get $ours .)) -}}
+{{- end -}}
+{{- end -}}
 {{- range $own.secretEnv -}}
 {{- if hasKey $own.env .name -}}
 {{- $wrong = append $wrong (printf "%s.env and %s.secretEnv both set %s: keep one" $path $path .name) -}}
