@@ -141,7 +141,7 @@ fn of_cluster(cluster: &ClusterView) -> Markup {
             @if let Some(team) = &cluster.team { "team " b { (team) } " · " }
             @if let Some(owner) = &cluster.owner { "owner " b { (owner) } " · " }
             @if let Some(runbook) = &cluster.runbook { a href=(runbook) { "runbook" } " · " }
-            "pods: " (cluster.workload_detail.as_deref().unwrap_or("not known"))
+            (cluster.workload_detail.as_deref().unwrap_or("how its pods are is not known"))
         }
     }
 }

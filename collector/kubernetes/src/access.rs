@@ -32,19 +32,18 @@ pub enum AccessError {
     #[error(
         "cannot reach Kubernetes from inside a pod: {0}; outside of one, name a kubeconfig with kube_config_file"
     )]
-    InCluster(#[source] kube::config::InClusterError),
+    InCluster(kube::config::InClusterError),
     /// The kubeconfig cannot be used.
     #[error("cannot use the kubeconfig {}: {cause}", file.display())]
     KubeConfig {
         /// The file.
         file: PathBuf,
-        /// What is wrong with it.
-        #[source]
-        cause: kube::config::KubeconfigError,
+        /// What is wrong with it, without the text around it: that may be a credential.
+        cause: String,
     },
     /// The certificates or the address cannot be used.
     #[error("cannot make a client for Kubernetes: {0}")]
-    Client(#[source] kube::Error),
+    Client(kube::Error),
 }
 
 impl Access {
@@ -59,7 +58,7 @@ impl Access {
             Self::InCluster => Config::incluster().map_err(AccessError::InCluster)?,
             Self::KubeConfig(file) => kube_config(file)
                 .await
-                .map_err(|cause| AccessError::KubeConfig { file: file.clone(), cause })?,
+                .map_err(|error| AccessError::KubeConfig { file: file.clone(), cause: first_line(&error) })?,
         };
         config.connect_timeout = Some(CONNECT_WITHIN);
         config.read_timeout = Some(READ_WITHIN);
@@ -70,4 +69,24 @@ impl Access {
 async fn kube_config(file: &PathBuf) -> Result<Config, kube::config::KubeconfigError> {
     let config = Kubeconfig::read_from(file)?;
     Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await
+}
+
+fn first_line(error: &kube::config::KubeconfigError) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_kubeconfig_that_cannot_be_read_shows_no_credential() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("kubeconfig");
+        std::fs::write(&file, "apiVersion: v1\nusers: [{name: e, user: {token: hunter2}}\nkind: Config\n")
+            .unwrap();
+        let error = Access::KubeConfig(file).client().await.err().unwrap();
+        let told = format!("{error:?} {error}");
+        assert!(told.contains("kubeconfig: failed to parse") && !told.contains("hunter2"), "{told}");
+    }
 }

@@ -12,7 +12,7 @@ const OURS: &str = "HEADROOM_LOG";
 /// Read where `HEADROOM_LOG` is not set.
 const USUAL: &str = "RUST_LOG";
 /// Holds where neither is set. The library's own words for each failed try of a watch are left out: we tell each cause once.
-const DEFAULT: &str = "kube_runtime=off,info";
+const DEFAULT: &str = "kube_runtime=off,kube_client=off,info";
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -116,3 +116,35 @@ async fn dashboards_are_of_the_services_that_were_counted() {
     assert_eq!(std::fs::read_dir(out).unwrap().count(), 4);
     app.stop().await;
 }
+
+#[tokio::test]
+async fn a_service_of_the_cluster_has_a_dashboard_before_its_first_request_with_its_own_runbook() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, url) = double().await;
+    let config = config(dir.path(), &url);
+    let target = Target::of(&config);
+    let app = open(config).await;
+    let service = |name: &str, annotations: Value| {
+        let annotations = serde_json::from_value(annotations).unwrap();
+        let (namespace, name) = ("shop".to_owned(), name.to_owned());
+        Arc::new(kubernetes::Service { namespace, name, annotations, ..kubernetes::Service::default() })
+    };
+    let own =
+        json!({ "headroom.dev/runbook": "https://wiki.example.net/web", "headroom.dev/availability": "99" });
+    let other = json!({ "headroom.dev/availability": "99.5" });
+    let objects = crate::cluster::Objects {
+        services: vec![service("web", own), service("api", other), service("db", json!({}))],
+        ..crate::cluster::Objects::default()
+    };
+    app.engine.discovered(&objects, MinuteId(29_923_800).start()).await.unwrap();
+    let services = target.services(&app.engine).await.unwrap();
+    let runbooks: Vec<(&str, Option<&str>)> =
+        services.iter().map(|it| (it.service.as_str(), it.runbook_url.as_deref())).collect();
+    let want = [
+        ("shop/api", Some("https://runbooks.example.net/shop/api")),
+        ("shop/web", Some("https://wiki.example.net/web")),
+    ];
+    assert_eq!(runbooks, want);
+    assert_eq!(services[1].slos[0].objective.to_string(), "99");
+    app.stop().await;
+}

@@ -218,6 +218,46 @@ async fn a_service_that_is_gone_keeps_its_figures_and_says_so() {
     }
 }
 
+#[tokio::test]
+async fn the_page_says_whose_a_service_is_and_what_the_cluster_does_not_say() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = wall(dir.path()).await;
+    let facts = [("team", "carts"), ("runbook", "https://r.example.net/<web>"), ("latency", "quick")];
+    engine.discovered(&routed(vec![service("web", &facts)]), at(0, 0)).await.unwrap();
+    engine.warn(vec!["pods are not watched".to_owned()]).await;
+    engine.ingest(heartbeat("a", 1)).await.unwrap();
+    engine.tick(at(1, 0)).await.unwrap();
+    let page = crate::page::render(&engine.page_model().await.unwrap()).into_string();
+    for shown in [
+        "team <b>carts</b>",
+        "<a href=\"https://r.example.net/&lt;web&gt;\">runbook</a>",
+        "how its pods are is not known",
+        "pods are not watched",
+        "annotation headroom.dev/latency: &quot;quick&quot; is no latency objective",
+        "the budget is untouched",
+    ] {
+        assert!(page.contains(shown), "{shown:?} is not in {page}");
+    }
+}
+
+#[tokio::test]
+async fn results_of_a_service_without_a_request_are_exported() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = wall(dir.path()).await;
+    engine.discovered(&routed(vec![service("new", &[])]), at(0, 0)).await.unwrap();
+    engine.ingest(heartbeat("a", 6)).await.unwrap();
+    engine.tick(at(6, 0)).await.unwrap();
+    let environment = search::Environment::default();
+    engine.plan_export(&environment, at(6, 0)).await.unwrap();
+    let slice = engine.export_results(&environment).await.unwrap().unwrap();
+    let idle = |source: &str| {
+        let result: serde_json::Value = serde_json::from_str(source).unwrap();
+        result["service"] == "shop/new" && result["state"] == "idle" && result["budget_remaining"] == 1.0
+    };
+    assert!(slice.documents.iter().all(|document| idle(&document.source)), "{slice:?}");
+    assert_eq!(slice.documents.len(), 2 * 5);
+}
+
 /// A cluster with these nodes, all ready.
 fn nodes(names: &[&str]) -> Objects {
     let node = |name: &&str| Arc::new(Node { name: (*name).to_owned(), ready: true, ..Node::default() });
