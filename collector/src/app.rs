@@ -7,6 +7,7 @@ mod outlet;
 mod page;
 mod progress;
 mod spools;
+mod tasks;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -23,6 +24,7 @@ use tokio::task::JoinHandle;
 use crate::archived::Archived;
 use crate::books::{Books, Ledger};
 use crate::checkpoint::Checkpoints;
+use crate::cluster::{self, Cluster};
 use crate::config::{Config, Name};
 use crate::dead_letters::DeadLetters;
 use crate::event::Stream;
@@ -44,6 +46,7 @@ use follow::Command;
 pub use progress::Progress;
 use progress::ProgressSlot;
 use spools::Spools;
+use tasks::Tasks;
 
 /// Chunks that wait for a sink.
 const QUEUE: usize = 8;
@@ -83,14 +86,12 @@ pub struct App {
     give_up: watch::Sender<bool>,
     sources: Tasks,
     sinks: Tasks,
+    /// What writes and watches regularly.
     saver: Tasks,
     page: Tasks,
+    cluster: Option<Cluster>,
     addr: Option<SocketAddr>,
 }
-
-/// Tasks that end with their owner.
-#[derive(Default)]
-struct Tasks(Vec<JoinHandle<()>>);
 
 /// What is the same for all components while they are built.
 struct Builder<'a> {
@@ -108,6 +109,7 @@ struct Builder<'a> {
     sinks: Tasks,
     archived: Archived,
     readiness: Readiness,
+    cluster: Option<Cluster>,
 }
 
 impl App {
@@ -144,15 +146,10 @@ impl App {
             sinks: Tasks::default(),
             archived: Archived::default(),
             readiness: Readiness::default(),
+            cluster: None,
         };
-        for (name, _, sink) in &config.sinks {
-            if let SinkConfig::Archive(_) = sink {
-                builder.archived.expect(name);
-            }
-        }
-        for (name, _, sink) in &config.sinks {
-            builder.start_sink(name, sink).await.with_context(|| format!("cannot start sink {name}"))?;
-        }
+        let watches = builder.watch_cluster().await?;
+        builder.start_sinks().await?;
         let mut app = Self {
             checkpoints,
             dead_letters,
@@ -163,8 +160,9 @@ impl App {
             give_up,
             sources: Tasks::default(),
             sinks: Tasks::default(),
-            saver: Tasks::default(),
+            saver: watches,
             page: Tasks::default(),
+            cluster: builder.cluster.clone(),
             addr: None,
         };
         for (number, rewinds) in rewound.into_iter().enumerate() {
@@ -267,12 +265,36 @@ impl App {
         }
         self.saver.cancel().await;
         self.page.cancel().await;
+        if let Some(cluster) = &self.cluster {
+            cluster.save_or_tell();
+        }
         self.checkpoints.save()?;
         Ok(())
     }
 }
 
 impl Builder<'_> {
+    /// Begins to ask the API server, where a source wants that.
+    async fn watch_cluster(&mut self) -> anyhow::Result<Tasks> {
+        let Some(config) = self.config.cluster() else { return Ok(Tasks::default()) };
+        let client = config.access.client().await?;
+        let cluster = self.cluster.insert(Cluster::open(&config.node, &self.config.data_dir)).clone();
+        Ok(Tasks(vec![tokio::spawn(cluster::follow(cluster, client, self.metrics.clone()))]))
+    }
+
+    async fn start_sinks(&mut self) -> anyhow::Result<()> {
+        let config = self.config;
+        for (name, _, sink) in &config.sinks {
+            if let SinkConfig::Archive(_) = sink {
+                self.archived.expect(name);
+            }
+        }
+        for (name, _, sink) in &config.sinks {
+            self.start_sink(name, sink).await.with_context(|| format!("cannot start sink {name}"))?;
+        }
+        Ok(())
+    }
+
     async fn start_sink(&mut self, name: &Name, config: &SinkConfig) -> anyhow::Result<()> {
         match config {
             SinkConfig::Blackhole(batching) => self.run(name, "blackhole", BlackholeSink, *batching).await,
@@ -315,7 +337,7 @@ impl Builder<'_> {
             Endpoint::Http { url, token } => Arc::new(Http::new(url.clone(), token.clone())?),
         };
         let identity = (self.checkpoints.collector(), self.checkpoints.epoch());
-        let node = self.config.node().map(str::to_owned);
+        let node = self.config.cluster().map(|cluster| cluster.node.clone());
         Ok(SloEngineSink::new(service, identity, node, self.archived.clone()))
     }
 
@@ -374,6 +396,10 @@ impl Builder<'_> {
         let looked = format!("source {name}");
         self.readiness.not_ready(&looked, "it has not looked at its files yet");
         let shared = (&self.metrics, &self.checkpoints);
+        let component = self.metrics.component(name, "source", source.kind());
+        if source.cluster().is_some() {
+            self.metrics.of_cluster(&component);
+        }
         let backlogs = self.spools.backlogs(name, self.config, &self.positions, &self.ledgers, shared);
         follow::Context {
             name: name.to_string(),
@@ -386,7 +412,7 @@ impl Builder<'_> {
                 (&self.metrics, &self.checkpoints),
             ),
             checkpoints: self.checkpoints.clone(),
-            metrics: self.metrics.component(name, "source", source.kind()),
+            metrics: component,
             progress,
             readiness: self.readiness.clone(),
             looked,
@@ -401,11 +427,13 @@ impl Builder<'_> {
         let (discovery, interval) = match source {
             SourceConfig::File(config) => (Discovery::File(config.clone()), config.glob_minimum_cooldown),
             SourceConfig::KubernetesLogs(config) => {
-                (Discovery::KubernetesLogs(config.clone()), config.glob_minimum_cooldown)
+                let cluster = self.cluster.clone().filter(|_| config.cluster.is_some());
+                (Discovery::KubernetesLogs(config.clone(), cluster), config.glob_minimum_cooldown)
             }
             SourceConfig::Stdin(config) => {
                 let run = identity::random().context("cannot read /dev/urandom")?;
-                let stream = Stream { id: identity::run(&run, name), path: "stdin".into(), pod: None };
+                let stream =
+                    Stream { id: identity::run(&run, name), path: "stdin".into(), pod: None, metadata: None };
                 let letters = self.dead_letters.clone();
                 let input = Input::new(tokio::io::stdin(), stream, name, config.max_line_bytes, letters);
                 return Ok(tokio::spawn(follow::read_once(input, context)));
@@ -429,34 +457,6 @@ impl Builder<'_> {
             (Arc::clone(id), in_all.map_or(at, |other| other.min(at)))
         };
         first.iter().map(lowest).collect()
-    }
-}
-
-impl Tasks {
-    /// Waits until all have ended. Who gives up waiting may wait again: a task is struck off when it has ended.
-    async fn join(&mut self) {
-        while let Some(task) = self.0.last_mut() {
-            if let Err(error) = task.await {
-                tracing::error!(%error, "a task of the collector failed");
-            }
-            self.0.pop();
-        }
-    }
-
-    /// Ends the tasks where they stand and waits until they are gone, with all that they held.
-    async fn cancel(&mut self) {
-        for task in &mut self.0 {
-            task.abort();
-            // It ends as cancelled.
-            let _ = task.await;
-        }
-        self.0.clear();
-    }
-}
-
-impl Drop for Tasks {
-    fn drop(&mut self) {
-        self.0.iter().for_each(JoinHandle::abort);
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use settings::{Env, Node, Problem, Problems, Syntax};
 
+use crate::cluster::ClusterConfig;
 use crate::sink::{Buffer, SinkConfig};
 use crate::source::SourceConfig;
 use crate::transform::TransformConfig;
@@ -83,12 +84,9 @@ impl Config {
         prove(root.as_slice(), purpose, problems)
     }
 
-    /// Name of the Kubernetes node whose pods are read, where a source says it.
-    pub fn node(&self) -> Option<&str> {
-        self.sources.iter().find_map(|(_, source)| match source {
-            SourceConfig::KubernetesLogs(config) => Some(config.cluster.as_ref()?.node.as_str()),
-            SourceConfig::File(_) | SourceConfig::Stdin(_) => None,
-        })
+    /// The cluster whose API server is asked, where a source wants it; all that do name the same.
+    pub fn cluster(&self) -> Option<&ClusterConfig> {
+        self.sources.iter().find_map(|(_, source)| source.cluster())
     }
 
     /// The components and who reads from whom, for people: one line each.

@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     fn letter(offset: u64, content: &[u8]) -> DeadLetter {
-        let stream = Stream { id: "s".into(), path: "/p".into(), pod: None };
+        let stream = Stream { id: "s".into(), path: "/p".into(), pod: None, metadata: None };
         DeadLetter::new(&stream, offset, "files", "too long", content, None)
     }
 

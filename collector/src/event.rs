@@ -4,6 +4,7 @@
 //! never builds a tree of values.
 
 mod fields;
+mod metadata;
 
 use std::sync::Arc;
 
@@ -11,6 +12,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use slo::counts::{Counts, Origin, ServiceRef};
 use vrl::value::Value;
+
+pub use metadata::Metadata;
 
 /// Identity of a stream: hex of a hash. A Kubernetes stream is (pod UID, container, restart count, hash of the first
 /// complete line with its CRI time); a plain file's is (machine id, path rule, hash of its first line).
@@ -25,6 +28,9 @@ pub struct Stream {
     pub path: String,
     /// The pod that writes it, read from the path.
     pub pod: Option<Pod>,
+    /// What the API server said of the pod when it was read; nothing where it is not asked. Neither identity nor position
+    /// depends on it.
+    pub metadata: Option<Arc<Metadata>>,
 }
 
 /// What `/var/log/pods/<namespace>_<pod>_<uid>/<container>/<restart>.log` says of a pod.

@@ -5,6 +5,7 @@ mod archived;
 pub mod books;
 pub mod checkpoint;
 pub mod cli;
+pub mod cluster;
 pub mod config;
 pub mod dead_letters;
 mod durable;

@@ -14,6 +14,9 @@ pub struct Metrics {
     delivered_to: IntGaugeVec,
     buffer_bytes: IntGaugeVec,
     buffer_discarded: IntCounterVec,
+    watch_errors: IntCounterVec,
+    not_annotated: IntCounterVec,
+    excluded_files: IntGaugeVec,
 }
 
 /// The metrics of one component.
@@ -37,6 +40,9 @@ pub const ERROR_TYPES: [&str; 11] = [
     "request_failed",
     "truncated",
 ];
+
+/// Values of the label `kind`.
+pub const WATCHED: [&str; 3] = ["pods", "namespaces", "nodes"];
 
 impl Metrics {
     /// Registers the metrics.
@@ -69,7 +75,38 @@ impl Metrics {
                 "Events that the sink's buffer dropped because it was full, as configured.",
                 &["intentional"],
             )?,
+            watch_errors: register(
+                registry,
+                IntCounterVec::new(
+                    Opts::new(
+                        "kubernetes_watch_errors_total",
+                        "Tries to list or watch a kind of object that failed.",
+                    ),
+                    &["kind"],
+                ),
+            )?,
+            not_annotated: counter(
+                "k8s_event_annotation_failures_total",
+                "Lines that went on while something of their pod was not known.",
+                &[],
+            )?,
+            excluded_files: gauge(
+                "kubernetes_excluded_files",
+                "Log files that are not read because an annotation of their pod or namespace says so.",
+            )?,
         })
+    }
+
+    /// A try to list or watch a kind of object failed.
+    pub fn watch_error(&self, kind: &str) {
+        self.watch_errors.with_label_values(&[kind]).inc();
+    }
+
+    /// The metrics of a source that asks the API server, all at zero.
+    pub fn of_cluster(&self, component: &ComponentMetrics) {
+        WATCHED.iter().for_each(|kind| self.watch_errors.with_label_values(&[*kind]).inc_by(0));
+        component.not_annotated(0);
+        component.excluded_files(0);
     }
 
     /// The metrics of a component, all at zero.
@@ -134,6 +171,17 @@ impl ComponentMetrics {
     /// Everything that was written before the instant (ms since 1970) and could be read is delivered.
     pub fn delivered_to(&self, at_ms: i64) {
         self.metrics.delivered_to.with_label_values(&self.labels).set(at_ms.div_euclid(1000));
+    }
+
+    /// Lines went on while something of their pod was not known.
+    pub fn not_annotated(&self, lines: u64) {
+        self.metrics.not_annotated.with_label_values(&self.labels).inc_by(lines);
+    }
+
+    /// So many files are not read because an annotation says so.
+    pub fn excluded_files(&self, files: usize) {
+        let files = i64::try_from(files).unwrap_or(i64::MAX);
+        self.metrics.excluded_files.with_label_values(&self.labels).set(files);
     }
 
     fn errors(&self, error_type: &str, count: u64) {

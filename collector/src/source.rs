@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use settings::Table;
 
+use crate::cluster::ClusterConfig;
 use file::FileConfig;
 use kubernetes_logs::KubernetesLogsConfig;
 use stdin::StdinConfig;
@@ -69,6 +70,14 @@ impl SourceConfig {
             "kubernetes_logs" => Some(Self::KubernetesLogs(KubernetesLogsConfig::prove(table))),
             "stdin" => Some(Self::Stdin(StdinConfig::prove(table))),
             _ => None,
+        }
+    }
+
+    /// The cluster whose API server it wants to be asked.
+    pub fn cluster(&self) -> Option<&ClusterConfig> {
+        match self {
+            Self::KubernetesLogs(config) => config.cluster.as_ref(),
+            Self::File(_) | Self::Stdin(_) => None,
         }
     }
 

@@ -56,7 +56,8 @@ pub const RESULTS: Fields<'static> = Fields {
     ],
 };
 
-/// Log lines: the fields that every one of them has.
+/// Log lines: the fields that have the same type everywhere. Labels have another one on each product, and are searched by
+/// name: `kubernetes.pod_labels.app`.
 pub const LOGS: Fields<'static> = Fields {
     prefix: "headroom-logs-",
     fields: &[
@@ -68,6 +69,12 @@ pub const LOGS: Fields<'static> = Fields {
         ("kubernetes.pod_name", FieldType::Keyword),
         ("kubernetes.pod_uid", FieldType::Keyword),
         ("kubernetes.container_name", FieldType::Keyword),
+        ("kubernetes.pod_ip", FieldType::Keyword),
+        ("kubernetes.pod_node_name", FieldType::Keyword),
+        ("kubernetes.pod_owner", FieldType::Keyword),
+        ("kubernetes.container_image", FieldType::Keyword),
+        ("kubernetes.container_id", FieldType::Keyword),
+        ("kubernetes.enrichment", FieldType::Keyword),
         ("headroom.stream", FieldType::Keyword),
         ("headroom.offset", FieldType::Long),
         ("headroom.index", FieldType::Long),

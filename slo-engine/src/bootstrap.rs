@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use search::{Client, Environment, Kind, SearchError, template};
+use search::{Client, Environment, Kind, Product, SearchError, template};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -102,19 +102,36 @@ pub async fn install(
             Err(error) if error.is_missing() => None,
             Err(error) => return Err(error),
         };
-        let wanted = template(kind, environment);
-        let changes = there.as_ref().map(|there| diff(there, &wanted));
+        // Who has what one of the products would have needs nothing; else it is the one that is nearer.
+        let wanted = Product::ALL.map(|product| template(kind, environment, product));
+        let compare = |there| wanted.iter().map(|wanted| diff(there, wanted)).min_by_key(Vec::len);
+        let changes = there.as_ref().and_then(compare);
         let found = match &changes {
             None => Found::Missing,
             Some(changes) if changes.is_empty() => Found::AsWanted,
             Some(_) => Found::Different,
         };
         if found != Found::AsWanted && !dry_run {
-            client.put(&path, &wanted).await?;
+            put(client, &path, &wanted).await?;
         }
         templates.push(Template { name, found, changes: changes.unwrap_or_default() });
     }
     Ok(templates)
+}
+
+/// Puts the first template that the server takes: one of the other product's is refused (400) for a type that it lacks.
+async fn put(client: &Client, path: &str, wanted: &[Value]) -> Result<(), SearchError> {
+    let mut refusal = None;
+    for template in wanted {
+        match client.put(path, template).await {
+            Ok(_) => return Ok(()),
+            Err(SearchError::Refused { status: 400, reason }) => {
+                refusal.get_or_insert(SearchError::Refused { status: 400, reason });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    refusal.map_or(Ok(()), Err)
 }
 
 /// Every key in which the two differ.

@@ -126,7 +126,7 @@ async fn write(server: &Search, kind: Kind, environment: &str, documents: &[Valu
     let environment = Environment::new(environment)?;
     let daily = kind.daily(&environment);
     let path = format!("/_index_template/{}", daily.alias());
-    server.ask(Method::PUT, &path, Some(template(kind, &environment))).await?;
+    server.ask(Method::PUT, &path, Some(template(kind, &environment, server.flavor().product()))).await?;
     let mut bulk = String::new();
     for document in documents {
         let at: Timestamp = document["@timestamp"].as_str().context("a time")?.parse()?;

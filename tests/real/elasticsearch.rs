@@ -9,7 +9,7 @@ use collector::config::{Config, Purpose};
 use collector::dead_letters::DeadLetters;
 use reqwest::Method;
 use search::{
-    Action, Auth, Bulk, BulkError, Client, ClientConfig, Daily, Environment, Kind, Outcome, template,
+    Action, Auth, Bulk, BulkError, Client, ClientConfig, Daily, Environment, Kind, Outcome, Product, template,
 };
 use serde_json::{Value, json};
 use settings::Syntax;
@@ -31,6 +31,9 @@ struct Node {
     dir: tempfile::TempDir,
     url: String,
     environment: Environment,
+    product: Product,
+    /// VRL that every line goes through.
+    program: String,
     errors: prometheus::Registry,
 }
 
@@ -39,7 +42,9 @@ impl Node {
         let dir = tempfile::tempdir()?;
         std::fs::create_dir(dir.path().join("logs"))?;
         let environment = Environment::new(environment)?;
-        Ok(Self { dir, url: search.url().to_owned(), environment, errors: prometheus::Registry::new() })
+        let (url, product) = (search.url().to_owned(), search.flavor().product());
+        let (program, errors) = (String::new(), prometheus::Registry::new());
+        Ok(Self { dir, url, environment, product, program, errors })
     }
 
     fn logs(&self) -> Daily {
@@ -52,7 +57,7 @@ impl Node {
 
     async fn install_template(&self) -> Result<()> {
         let path = format!("_index_template/{}", self.logs().alias());
-        self.client()?.put(&path, &template(Kind::Logs, &self.environment)).await?;
+        self.client()?.put(&path, &template(Kind::Logs, &self.environment, self.product)).await?;
         Ok(())
     }
 
@@ -75,12 +80,20 @@ impl Node {
     async fn start(&self) -> Result<App> {
         let text = format!(
             "data_dir: {data}\nsources:\n  pods: {{type: kubernetes_logs, root: {logs}}}\n\
-             sinks:\n  search: {{type: elasticsearch, inputs: [pods], endpoints: [\"{url}\"], \
+             {transforms}sinks:\n  search: {{type: elasticsearch, inputs: [{input}], endpoints: [\"{url}\"], \
              bulk: {{index: \"{index}\"}}, compression: gzip, batch: {{max_events: 100, timeout_secs: 0.05}}}}\n",
             data = self.dir.path().join("data").display(),
             logs = self.dir.path().join("logs").display(),
             url = self.url,
             index = self.logs(),
+            input = if self.program.is_empty() { "pods" } else { "changed" },
+            transforms = match self.program.as_str() {
+                "" => String::new(),
+                program => format!(
+                    "transforms:\n  changed:\n    type: remap\n    inputs: [pods]\n    source: |\n      {}\n",
+                    program.trim().replace('\n', "\n      ")
+                ),
+            },
         );
         let config = Config::parse("node.yaml", &text, Syntax::Yaml, Purpose::Run, &|_| None)
             .map_err(|problems| anyhow::anyhow!("{problems}"))?;
@@ -181,6 +194,46 @@ async fn each_line_is_one_document_on_each_server_and_a_lost_state_doubles_none(
     Ok(())
 }
 
+/// Labels as an application may set them, and as no API server lets it.
+const LABELS: &str = r#"
+    .kubernetes.pod_labels = {"app": "web", "app.kubernetes.io/name": "web", "app.kubernetes.io": "x", "a..b": "", "_id": "x",
+        "message": "m", "k8s.io/\"}": "{}", "long": "x"}
+    .kubernetes.node_labels = {"topology.kubernetes.io/zone": "a", "topology.kubernetes.io/zone.of": "b"}
+    .kubernetes.namespace_labels = {"team": .message}
+    .kubernetes.pod_ip = "10.0.0.7"
+"#;
+
+#[tokio::test]
+async fn no_label_makes_a_document_be_refused_and_each_is_found_by_its_name_on_each_server() -> Result<()> {
+    for flavor in Flavor::ALL {
+        let Some(search) = Search::shared(flavor).await? else { return Ok(()) };
+        let mut node = Node::new(search, "labels")?;
+        node.install_template().await?;
+        node.program = LABELS.to_owned();
+        let mut lines = lines(20);
+        // No label is that long, or has a NUL as another of the lines has: the servers would refuse the document.
+        lines[3] = "x".repeat(40_000);
+        node.write(&lines)?;
+        let account = node.run().await?;
+        assert_eq!((account.delivered, account.dead_lettered), (20, 0), "{flavor:?}");
+        node.holds(&lines).await?;
+        let wanted = [
+            ("kubernetes.pod_labels.app", "web", 18),
+            ("kubernetes.pod_labels.app.kubernetes.io/name", "web", 18),
+            ("kubernetes.pod_labels.app.kubernetes.io", "x", 18),
+            ("kubernetes.node_labels.topology.kubernetes.io/zone", "a", 18),
+            ("kubernetes.namespace_labels.team", "line 7", 1),
+            ("kubernetes.pod_ip", "10.0.0.7", 18),
+        ];
+        for (field, value, count) in wanted {
+            let query = json!({"query": {"term": {field: value}}});
+            let found = search.ask(Method::POST, "/headroom-logs-labels/_search", Some(query)).await?;
+            assert_eq!(found["hits"]["total"]["value"], count, "{flavor:?} {field}");
+        }
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn templates_come_back_as_they_were_put_on_each_server() -> Result<()> {
     for flavor in Flavor::ALL {
@@ -188,7 +241,7 @@ async fn templates_come_back_as_they_were_put_on_each_server() -> Result<()> {
         let environment = Environment::new("templates")?;
         for kind in Kind::ALL {
             let path = format!("/_index_template/{}", kind.daily(&environment).alias());
-            let wanted = template(kind, &environment);
+            let wanted = template(kind, &environment, flavor.product());
             search.ask(Method::PUT, &path, Some(wanted.clone())).await?;
             let found = search.ask(Method::GET, &path, None).await?;
             let found = &found["index_templates"][0]["index_template"];
@@ -221,7 +274,7 @@ async fn a_document_that_is_refused_is_a_dead_letter_and_its_neighbours_are_not(
         let Some(search) = Search::shared(flavor).await? else { return Ok(()) };
         let mut node = Node::new(search, "refused")?;
         // Of somebody else's: it wants numbers for messages.
-        let mut template = template(Kind::Logs, &node.environment);
+        let mut template = template(Kind::Logs, &node.environment, flavor.product());
         template["template"]["mappings"]["properties"]["message"] =
             json!({"type": "long", "ignore_malformed": false});
         let path = format!("/_index_template/{}", node.logs().alias());

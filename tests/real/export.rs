@@ -63,7 +63,8 @@ async fn bootstraps(search: &Search, environment: &str) -> Result<()> {
     assert_eq!(found().await?, ["as_wanted"; 3]);
     assert!(run(&[]).await?.ends_with("\nnothing to do\n"));
     let path = format!("/_index_template/headroom-results-{environment}");
-    let mut template = search::template(search::Kind::Results, &Environment::new(environment)?);
+    let mut template =
+        search::template(search::Kind::Results, &Environment::new(environment)?, search.flavor().product());
     template["template"]["mappings"]["properties"]["sli"]["type"] = json!("keyword");
     search.ask(Method::PUT, &path, Some(template)).await?;
     assert_eq!(found().await?, ["as_wanted", "as_wanted", "different"]);

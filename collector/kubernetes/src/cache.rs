@@ -73,10 +73,10 @@ impl<T: Kept> Cache<T> {
     }
 
     /// Takes what was known to an earlier process, until the first complete list takes its place.
-    pub fn restore(&self, objects: impl IntoIterator<Item = T>) {
+    pub fn restore(&self, objects: impl IntoIterator<Item = Arc<T>>) {
         let mut state = self.state();
         for object in objects {
-            state.live.entry(object.key()).or_insert_with(|| Arc::new(object));
+            state.live.entry(object.key()).or_insert(object);
         }
         drop(state);
         self.changed.send_modify(|changes| *changes += 1);

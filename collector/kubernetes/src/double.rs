@@ -82,13 +82,15 @@ impl ApiServer {
         self.shared.known.lock().unwrap().refusals.insert((verb.into(), plural.into()), statuses);
     }
 
-    /// Sends an event to the watches of a kind: `ADDED`, `MODIFIED`, `DELETED`, `ERROR`.
-    pub(crate) fn send(&self, plural: &str, kind: &str, object: &Value) {
+    /// Sends an event to the watches of a kind, once there is one: `ADDED`, `MODIFIED`, `DELETED`, `ERROR`.
+    pub(crate) async fn send(&self, plural: &str, kind: &str, object: &Value) {
         let line = json!({"type": kind, "object": object}).to_string() + "\n";
-        let known = self.shared.known.lock().unwrap();
-        for pieces in known.watches.get(plural).into_iter().flatten() {
-            let _ = pieces.send(Ok(line.clone()));
-        }
+        let sent = |known: &Known| {
+            let watches = known.watches.get(plural).into_iter().flatten();
+            watches.filter(|pieces| pieces.send(Ok(line.clone())).is_ok()).count() > 0
+        };
+        let mut requests = self.shared.requests.subscribe();
+        requests.wait_for(|_| sent(&self.shared.known.lock().unwrap())).await.unwrap();
     }
 
     /// Ends the watches of a kind in the middle of a line.

@@ -18,4 +18,4 @@ pub use config::{Auth, ClientConfig, Tls};
 pub use error::SearchError;
 pub use id::document_id;
 pub use name::{Daily, Environment, Kind, NameError, day_of};
-pub use template::template;
+pub use template::{Product, template};

@@ -7,12 +7,27 @@ use crate::name::{Environment, Kind};
 /// Above what other products bring (100 to 500), so that ours always apply to our own names.
 const PRIORITY: usize = 1000;
 
-/// The composable index template of a kind, to be put at `_index_template/<alias>`; the same for all servers, and written
-/// as the servers give it back, so that it can be compared.
+/// Whose server it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Product {
+    /// Elasticsearch.
+    Elasticsearch,
+    /// OpenSearch.
+    OpenSearch,
+}
+
+impl Product {
+    /// Both. A server says that it is the other one by refusing a template: it does not know the type of a field.
+    pub const ALL: [Self; 2] = [Self::Elasticsearch, Self::OpenSearch];
+}
+
+/// The composable index template of a kind, to be put at `_index_template/<alias>`, written as the servers give it back,
+/// so that it can be compared. The products differ in one type: an object whose names are taken as they come, dots and
+/// all, is `flattened` here and `flat_object` there.
 ///
 /// No field is ever added to a mapping (`dynamic: false`): whatever one document looks like, it cannot make another one
 /// be refused. What is not mapped is in the document, but not searched.
-pub fn template(kind: Kind, environment: &Environment) -> Value {
+pub fn template(kind: Kind, environment: &Environment, product: Product) -> Value {
     let daily = kind.daily(environment);
     let mut settings = json!({
         "number_of_shards": "1",
@@ -29,16 +44,16 @@ pub fn template(kind: Kind, environment: &Environment) -> Value {
         "priority": PRIORITY + environment.as_str().len(),
         "template": {
             "settings": {"index": settings},
-            "mappings": {"dynamic": "false", "properties": properties(kind)},
+            "mappings": {"dynamic": "false", "properties": properties(kind, product)},
             "aliases": {daily.alias(): {}},
         },
         "_meta": {"managed_by": "headroom"},
     })
 }
 
-fn properties(kind: Kind) -> Value {
+fn properties(kind: Kind, product: Product) -> Value {
     match kind {
-        Kind::Logs => logs(),
+        Kind::Logs => logs(product),
         Kind::Counts => counts(),
         Kind::Results => results(),
     }
@@ -49,7 +64,16 @@ fn keyword() -> Value {
     json!({"type": "keyword", "ignore_above": 1024})
 }
 
-fn logs() -> Value {
+/// Labels: `app` and `app.kubernetes.io/name` may stand in one object.
+fn labels(product: Product) -> Value {
+    match product {
+        Product::Elasticsearch => json!({"type": "flattened", "ignore_above": 1024}),
+        // It has no such limit to set; no label is long.
+        Product::OpenSearch => json!({"type": "flat_object"}),
+    }
+}
+
+fn logs(product: Product) -> Value {
     json!({
         "@timestamp": {"type": "date_nanos"},
         "message": {"type": "text"},
@@ -59,7 +83,16 @@ fn logs() -> Value {
             "pod_namespace": keyword(),
             "pod_name": keyword(),
             "pod_uid": keyword(),
+            "pod_ip": keyword(),
+            "pod_node_name": keyword(),
+            "pod_owner": keyword(),
+            "pod_labels": labels(product),
             "container_name": keyword(),
+            "container_image": keyword(),
+            "container_id": keyword(),
+            "namespace_labels": labels(product),
+            "node_labels": labels(product),
+            "enrichment": keyword(),
         }},
         "headroom": {"properties": {
             "stream": keyword(),

@@ -12,9 +12,10 @@ use tokio::time::MissedTickBehavior;
 use super::fan_out::FanOut;
 use super::progress::ProgressSlot;
 use crate::checkpoint::Checkpoints;
-use crate::event::StreamId;
+use crate::event::{Span, StreamId};
 use crate::metrics::ComponentMetrics;
 use crate::sink::Rewind;
+use crate::source::chunk::Chunk;
 use crate::source::stdin::Input;
 use crate::source::tails::Tails;
 use crate::traces;
@@ -24,6 +25,9 @@ const ROUNDS: u32 = 20;
 
 /// A round that lasts longer is ended, so that rotations are seen while there is much to read.
 const LONGEST_ROUND_MS: i64 = 10_000;
+
+/// How long the first look at the files waits for what the API server says of their pods.
+const KNOWN_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a source is asked for.
 pub(super) enum Command {
@@ -86,6 +90,7 @@ struct Round {
 
 impl Following {
     async fn run(&mut self, ticks: &mut tokio::time::Interval) -> Result<(), Stopped> {
+        self.wait_for_cluster().await;
         loop {
             let command = tokio::select! {
                 biased;
@@ -115,6 +120,16 @@ impl Following {
                     return Ok(());
                 }
             }
+        }
+    }
+
+    /// Nobody waits for an API server that is away: its pods' events are flagged as long as it says nothing.
+    async fn wait_for_cluster(&self) {
+        let Some(cluster) = self.tails.cluster() else { return };
+        if tokio::time::timeout(KNOWN_WITHIN, cluster.complete()).await.is_err() {
+            tracing::warn!(source = self.context.name, missing = ?cluster.missing(),
+                "the API server has not said everything within {KNOWN_WITHIN:?}; reading with what is known, \
+                 events of other pods have kubernetes.enrichment \"partial\" until it does");
         }
     }
 
@@ -191,6 +206,7 @@ impl Following {
     /// Looks at the files, and goes back for what a sink that is behind will not find in them later.
     fn look(&mut self, now_ms: i64) {
         self.tails.scan(now_ms);
+        self.report_excluded();
         self.context.readiness.ready(&self.context.looked);
         self.say_what_is_gone();
         if !std::mem::replace(&mut self.looked, true) {
@@ -219,6 +235,7 @@ impl Following {
         while !self.context.fan_out.is_idle() && round.whole {
             let Some(chunk) = self.tails.next_chunk() else { break };
             traces::read(&self.context.name, &chunk, begun);
+            self.count_partial(&chunk);
             round.any |= chunk.batch.spans.iter().any(|span| span.start < span.end);
             let lines = chunk.lines();
             let events = chunk.batch.events.len() as u64;
@@ -234,6 +251,30 @@ impl Following {
             self.context.fan_out.caught_up(now_ms).await.map_err(|_| Stopped)?;
         }
         Ok(round)
+    }
+
+    fn count_partial(&self, chunk: &Chunk) {
+        let is_partial =
+            |span: &&Span| span.stream.metadata.as_ref().is_some_and(|metadata| metadata.is_partial());
+        let lines: u64 = chunk.batch.spans.iter().filter(is_partial).map(|span| span.lines).sum();
+        if lines > 0 {
+            self.context.metrics.not_annotated(lines);
+        }
+    }
+
+    fn report_excluded(&mut self) {
+        if self.tails.cluster().is_none() {
+            return;
+        }
+        self.context.metrics.excluded_files(self.tails.excluded_files());
+        for (by, is_excluded) in self.tails.take_exclusions() {
+            match is_excluded {
+                true => tracing::info!(source = self.context.name, %by,
+                    "its logs are not read: the annotation headroom.dev/exclude says so"),
+                false => tracing::info!(source = self.context.name, %by,
+                    "its logs are read again, from where they were left: no annotation says otherwise any more"),
+            }
+        }
     }
 
     fn report(&mut self, lines: u64) {

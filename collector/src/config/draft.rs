@@ -60,6 +60,7 @@ impl<'a> Draft<'a> {
             draft.read_file(root, problems);
         }
         draft.refuse_repeated_names(problems);
+        draft.refuse_other_clusters(problems);
         draft
     }
 
@@ -124,6 +125,20 @@ impl<'a> Draft<'a> {
                     first.insert(name, node);
                 }
             }
+        }
+    }
+
+    /// What is known of the cluster lies in one file, and the engine is told one node.
+    fn refuse_other_clusters(&self, problems: &Problems) {
+        let of = |source: &Component<'a, SourceConfig>| {
+            Some((source.node, source.config.as_ref()?.cluster()?.clone()))
+        };
+        let mut clusters = self.sources.iter().filter_map(of);
+        let Some((at, first)) = clusters.next() else { return };
+        for (node, _) in clusters.filter(|(_, cluster)| *cluster != first) {
+            let message =
+                format!("another node or cluster than that of {}; there is one for all sources", at.path);
+            problems.push(Problem::at(node, message));
         }
     }
 

@@ -207,7 +207,8 @@ fn the_configuration_in_the_readme_is_proven_and_its_tests_pass() {
     let (_, section) = readme.split_once("## Configuration").unwrap();
     let (_, text) = section.split_once("```yaml\n").unwrap();
     let (text, _) = text.split_once("```").unwrap();
-    let secrets = ["HEADROOM_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "ES_PASSWORD"];
+    let secrets =
+        ["HEADROOM_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "ES_PASSWORD", "NODE_NAME"];
     let env = |name: &str| secrets.contains(&name).then(|| "t0ken".to_owned());
     let config = Config::parse("README.md", text, Syntax::Yaml, Purpose::Run, &env)
         .unwrap_or_else(|problems| panic!("{problems}"));
@@ -330,9 +331,10 @@ fn a_source_of_pods_may_know_its_node_and_how_to_reach_the_cluster() {
             "sources:\n  app: {{type: kubernetes_logs{keys}}}\nsinks:\n  out: {{type: blackhole, inputs: [app]}}\n"
         )
     };
-    assert_eq!(yaml(&pods("")).unwrap().node(), None);
+    assert_eq!(yaml(&pods("")).unwrap().cluster(), None);
     let config = yaml(&pods(", self_node_name: n1, kube_config_file: /etc/kubeconfig")).unwrap();
-    assert_eq!(config.node(), Some("n1"));
+    let access = kubernetes::Access::KubeConfig("/etc/kubeconfig".into());
+    assert_eq!(config.cluster(), Some(&ClusterConfig { node: "n1".into(), access }));
     check_refused(
         &pods(", kube_config_file: /etc/kubeconfig"),
         &[
@@ -343,6 +345,13 @@ fn a_source_of_pods_may_know_its_node_and_how_to_reach_the_cluster() {
         &pods(", self_node_name: ''"),
         &[
             "c.yaml:2: sources.app.self_node_name: is empty; in a pod, take it from the field spec.nodeName by a variable",
+        ],
+    );
+    let another = "  more: {type: kubernetes_logs, self_node_name: n2}\nsinks:";
+    check_refused(
+        &pods(", self_node_name: n1").replace("sinks:", another),
+        &[
+            "c.yaml:3: sources.more: another node or cluster than that of sources.app; there is one for all sources",
         ],
     );
 }

@@ -4,7 +4,7 @@ use chrono::DateTime;
 use slo::counts::{Counts, Origin, ServiceRef};
 use vrl::value::{ObjectMap, Value};
 
-use super::{Body, Event, Hit, Pod, RequestHit, Stdio};
+use super::{Body, Event, Hit, Metadata, Pod, RequestHit, Stdio};
 
 impl Event {
     /// The event as an object: `message`, `file`, `source_type`, and where known `timestamp`, `stream` and
@@ -20,7 +20,7 @@ impl Event {
         fields.insert("file".into(), stream.path.as_str().into());
         fields.insert("source_type".into(), self.source_type().into());
         if let Some(pod) = &stream.pod {
-            fields.insert("kubernetes".into(), pod_value(pod));
+            fields.insert("kubernetes".into(), pod_value(pod, stream.metadata.as_deref()));
         }
         if let Some(stdio) = self.stdio {
             fields.insert("stream".into(), stdio.as_str().into());
@@ -59,13 +59,18 @@ fn timestamp(time: jiff::Timestamp) -> Option<Value> {
     DateTime::from_timestamp(second, u32::try_from(nanosecond).ok()?).map(Value::Timestamp)
 }
 
-fn pod_value(pod: &Pod) -> Value {
-    object([
-        ("pod_namespace", pod.namespace.as_str().into()),
-        ("pod_name", pod.name.as_str().into()),
-        ("pod_uid", pod.uid.as_str().into()),
-        ("container_name", pod.container.as_str().into()),
-    ])
+fn pod_value(pod: &Pod, metadata: Option<&Metadata>) -> Value {
+    let mut fields = metadata.map(|metadata| metadata.fields().clone()).unwrap_or_default();
+    let of_path = [
+        ("pod_namespace", &pod.namespace),
+        ("pod_name", &pod.name),
+        ("pod_uid", &pod.uid),
+        ("container_name", &pod.container),
+    ];
+    for (name, value) in of_path {
+        fields.insert(name.into(), value.as_str().into());
+    }
+    Value::Object(fields)
 }
 
 fn hit_value(hit: &Hit) -> Value {

@@ -232,7 +232,7 @@ mod tests {
 
     /// A chunk of one stream: records of ten bytes from `start`, each kept as an event, filtered or dead-lettered.
     fn chunk(id: &str, start: u64, records: &[u8]) -> Chunk {
-        let stream = Arc::new(Stream { id: id.into(), path: id.into(), pod: None });
+        let stream = Arc::new(Stream { id: id.into(), path: id.into(), pod: None, metadata: None });
         let mut chunk = Chunk::default();
         let mut marks = Vec::new();
         for (offset, what) in (start..).step_by(10).zip(records) {

@@ -199,7 +199,7 @@ mod tests {
     }
 
     fn stream() -> Arc<Stream> {
-        Arc::new(Stream { id: "s".into(), path: "p".into(), pod: None })
+        Arc::new(Stream { id: "s".into(), path: "p".into(), pod: None, metadata: None })
     }
 
     #[test]

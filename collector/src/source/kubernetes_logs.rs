@@ -15,11 +15,10 @@ use std::time::Duration;
 use rustix::fs::{Mode, OFlags, openat};
 use settings::Table;
 
-use kubernetes::Access;
-
 use super::content::Look;
 use super::discovery::{Found, Scan};
 use super::{DEFAULT_MAX_LINE_BYTES, DEFAULT_SCAN_INTERVAL, ReadFrom};
+use crate::cluster::ClusterConfig;
 use crate::event::Pod;
 use crate::identity::Inode;
 
@@ -39,15 +38,6 @@ pub struct KubernetesLogsConfig {
     pub glob_minimum_cooldown: Duration,
     /// Whose metadata its events get; nothing: they have what their path says.
     pub cluster: Option<ClusterConfig>,
-}
-
-/// The cluster that a source's node belongs to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClusterConfig {
-    /// Name of the node (`self_node_name`).
-    pub node: String,
-    /// How the API server is reached.
-    pub access: Access,
 }
 
 /// A log file's name, in reading order: by restart, rotated ones by time, the one being written last.
@@ -108,6 +98,13 @@ impl KubernetesLogsConfig {
         scan
     }
 
+    /// The pod whose directory a path leads into; its container and restart are not told.
+    pub(super) fn pod_of(&self, path: &Path) -> Option<Pod> {
+        let below = path.strip_prefix(&self.root).ok()?;
+        let (namespace, name, uid) = pod_name(Some(below.components().next()?.as_os_str()))?;
+        Some(Pod { namespace, name, uid, container: String::new(), restart: 0 })
+    }
+
     /// Opens a file below the root step by step, following no link.
     pub(super) fn open(&self, path: &Path) -> io::Result<File> {
         let below = path.strip_prefix(&self.root).map_err(io::Error::other)?;
@@ -123,23 +120,6 @@ impl KubernetesLogsConfig {
             dir = step(&dir, name, OFlags::DIRECTORY)?;
         }
         Ok(step(&dir, last, OFlags::empty())?.into())
-    }
-}
-
-impl ClusterConfig {
-    fn prove(table: &mut Table<'_>) -> Option<Self> {
-        let (node, file) = (table.string("self_node_name"), table.string("kube_config_file"));
-        if node.as_deref() == Some("") {
-            table.problem(
-                "self_node_name",
-                "is empty; in a pod, take it from the field spec.nodeName by a variable",
-            );
-        }
-        if node.is_none() && file.is_some() {
-            table.problem("kube_config_file", "does nothing without self_node_name, the name of this node");
-        }
-        let access = file.map_or(Access::InCluster, |file| Access::KubeConfig(file.into()));
-        Some(Self { node: node?, access })
     }
 }
 

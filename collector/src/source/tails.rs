@@ -14,10 +14,12 @@ use crate::dead_letters::DeadLetters;
 use crate::event::StreamId;
 use crate::identity::Inode;
 
+mod cluster;
 mod ending;
 mod group;
 mod identify;
 
+use cluster::Excluded;
 pub use ending::{Ending, Missing};
 
 /// Files that stay open while nothing happens in them.
@@ -54,6 +56,9 @@ pub struct Tails {
     refused: BTreeSet<PathBuf>,
     warned: BTreeSet<StreamId>,
     troubles: Vec<Trouble>,
+    /// What is known of the cluster has been taken up to this change.
+    described: u64,
+    excluded: Excluded,
 }
 
 /// How much was read of how much.
@@ -118,7 +123,7 @@ impl Tails {
     ) -> Self {
         let (max_line_bytes, read_from) = match &discovery {
             Discovery::File(config) => (config.max_line_bytes, config.read_from),
-            Discovery::KubernetesLogs(config) => (config.max_line_bytes, config.read_from),
+            Discovery::KubernetesLogs(config, _) => (config.max_line_bytes, config.read_from),
         };
         Self {
             discovery,
@@ -141,6 +146,8 @@ impl Tails {
             refused: BTreeSet::new(),
             warned: BTreeSet::new(),
             troubles: Vec::new(),
+            described: 0,
+            excluded: Excluded::default(),
         }
     }
 
@@ -161,6 +168,7 @@ impl Tails {
         for group in self.groups.values_mut() {
             group.files.clear();
         }
+        self.let_go(scan.excluded);
         let present: BTreeSet<Inode> = scan.found.iter().map(|found| found.inode).collect();
         self.note_gone(&present);
         for found in scan.found {
@@ -172,6 +180,7 @@ impl Tails {
         self.check_suspects();
         self.identify_new();
         self.first_scan = false;
+        self.describe();
         self.find_work();
         for (id, tail) in &self.tails {
             let silent = |known: &&mut Known| !tail.gone && now_ms - known.seen_ms > DAY_MS;
@@ -233,33 +242,6 @@ impl Tails {
             };
         }
         amount
-    }
-
-    /// Goes back to what `position` gives, in every stream that was handed on beyond it. Returns those of them that no
-    /// file holds any more.
-    pub fn rewind(&mut self, position: impl Fn(&StreamId) -> Option<u64>) -> Vec<Missing> {
-        let floor = |id: &StreamId| self.floors.get(id).copied().unwrap_or(0);
-        let beyond = |(id, &to): (&StreamId, &u64)| {
-            let from = position(id)?.max(floor(id));
-            (from < to).then(|| Missing { id: id.clone(), path: String::new(), from, to })
-        };
-        let mut back: Vec<Missing> = self.handed.iter().filter_map(beyond).collect();
-        for Missing { id, from, .. } in &back {
-            self.go_back(id, *from);
-        }
-        self.identify_new();
-        self.find_work();
-        back.retain(|missing| !self.tails.contains_key(&missing.id));
-        for missing in &mut back {
-            missing.path = self.known.get(&missing.id).map(|known| known.path.clone()).unwrap_or_default();
-        }
-        back
-    }
-
-    /// How many of `streams` were read from this source and lie in no file that the last scan saw.
-    pub fn gone(&self, streams: &BTreeSet<StreamId>) -> usize {
-        let is_gone = |id: &&StreamId| self.known.contains_key(*id) && !self.tails.contains_key(*id);
-        streams.iter().filter(is_gone).count()
     }
 
     fn note_gone(&mut self, present: &BTreeSet<Inode>) {

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use bytes::{Buf, BufMut, Bytes};
 use jiff::Timestamp;
 
-use crate::event::{Body, Event, Place, Pod, Span, Stdio, Stream, StreamId};
+use crate::event::{Body, Event, Metadata, Place, Pod, Span, Stdio, Stream, StreamId};
 use crate::source::chunk::{Chunk, Mark, describe};
 
 const ENDED: u8 = 1;
 const BROKEN: u8 = 2;
 const IN_POD: u8 = 4;
+const DESCRIBED: u8 = 8;
 
 const DEAD_LETTERED: u8 = 1;
 const TIMED: u8 = 2;
@@ -58,8 +59,10 @@ pub(crate) fn decode(payload: Vec<u8>) -> Option<Chunk> {
 
 fn put_span(out: &mut Vec<u8>, span: &Span) {
     let pod = span.stream.pod.as_ref();
+    let metadata = span.stream.metadata.as_ref();
     let flag = |set, flag| if set { flag } else { 0 };
-    out.put_u8(flag(span.ended, ENDED) | flag(span.broken.is_some(), BROKEN) | flag(pod.is_some(), IN_POD));
+    let of_stream = flag(pod.is_some(), IN_POD) | flag(metadata.is_some(), DESCRIBED);
+    out.put_u8(flag(span.ended, ENDED) | flag(span.broken.is_some(), BROKEN) | of_stream);
     put_text(out, &span.stream.id);
     put_text(out, &span.stream.path);
     if let Some(pod) = pod {
@@ -67,6 +70,9 @@ fn put_span(out: &mut Vec<u8>, span: &Span) {
             put_text(out, text);
         }
         out.put_u32_le(pod.restart);
+    }
+    if let Some(metadata) = metadata {
+        put_text(out, metadata.members());
     }
     out.put_u64_le(span.start);
     out.put_u64_le(span.end);
@@ -88,9 +94,13 @@ fn get_span(input: &mut Bytes) -> Option<Span> {
             restart: input.try_get_u32_le().ok()?,
         }),
     };
+    let metadata = match flags & DESCRIBED {
+        0 => None,
+        _ => Some(Arc::new(Metadata::parse(&get_text(input)?)?)),
+    };
     let (start, end) = (input.try_get_u64_le().ok()?, input.try_get_u64_le().ok()?);
     let broken = if flags & BROKEN == 0 { None } else { Some(get_text(input)?.into()) };
-    let stream = Arc::new(Stream { id: id.into(), path, pod });
+    let stream = Arc::new(Stream { id: id.into(), path, pod, metadata });
     Some(Span {
         stream,
         start,
@@ -176,6 +186,7 @@ fn count(length: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use vrl::value::{ObjectMap, Value};
 
     use super::*;
 
@@ -189,7 +200,10 @@ mod tests {
             container: "app".into(),
             restart: 3,
         });
-        let stream = Arc::new(Stream { id: "id".into(), path: "/logs/ä".into(), pod });
+        let labels = Value::Object(ObjectMap::from([("app".into(), "wéb \"".into())]));
+        let fields = ObjectMap::from([("pod_labels".into(), labels)]);
+        let metadata = pod.as_ref().map(|_| Arc::new(Metadata::new(fields, ended)));
+        let stream = Arc::new(Stream { id: "id".into(), path: "/logs/ä".into(), pod, metadata });
         let (mut chunk, mut marks, mut offset) = (Chunk::default(), Vec::new(), start);
         for (line, nanos, stdio) in lines {
             let time = nanos.and_then(|nanos| Timestamp::new(1_767_225_600, nanos).ok());

@@ -4,7 +4,7 @@ use flate2::Crc;
 use memchr::memmem;
 
 /// Version of the format.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// Bytes before the first record.
 pub(crate) const HEADER_BYTES: usize = 16;

@@ -46,7 +46,7 @@ struct World {
 
 fn chunk(stream: usize, start: u64, lines: u64) -> Chunk {
     let id = format!("stream{stream}");
-    let stream = Arc::new(Stream { id: id.as_str().into(), path: id, pod: None });
+    let stream = Arc::new(Stream { id: id.as_str().into(), path: id, pod: None, metadata: None });
     let marks: Vec<Mark> = (0..lines)
         .map(|line| Mark { offset: start + 300 * line, dead_lettered: false, time: None })
         .collect();

@@ -23,7 +23,7 @@ pub(super) fn events(table: &mut Table<'_>) -> Option<Vec<Event>> {
 
 /// An event of a made-up stream. The line of the configuration is its offset, so that no two events are the same.
 fn event(line: usize, index: u32, body: Body) -> Event {
-    let stream = Stream { id: "unit test".into(), path: "unit test".to_owned(), pod: None };
+    let stream = Stream { id: "unit test".into(), path: "unit test".to_owned(), pod: None, metadata: None };
     let offset = u64::try_from(line).unwrap_or(u64::MAX);
     Event { place: Place { stream: Arc::new(stream), offset, index }, time: None, stdio: None, body }
 }

@@ -117,7 +117,7 @@ fn stream(id: &str, part: &StreamPart) -> Stream {
         container: part.container.clone().unwrap_or_default(),
         restart: 0,
     });
-    Stream { id: id.into(), path: part.path.clone(), pod }
+    Stream { id: id.into(), path: part.path.clone(), pod, metadata: None }
 }
 
 fn event(stream: Arc<Stream>, record: Record) -> Event {

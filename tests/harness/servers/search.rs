@@ -27,6 +27,14 @@ impl Flavor {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Elasticsearch9, Self::Elasticsearch8, Self::OpenSearch3];
 
+    /// Whose server it is.
+    pub fn product(self) -> search::Product {
+        match self {
+            Self::Elasticsearch9 | Self::Elasticsearch8 => search::Product::Elasticsearch,
+            Self::OpenSearch3 => search::Product::OpenSearch,
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Elasticsearch9 => "elasticsearch9",

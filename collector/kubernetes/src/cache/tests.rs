@@ -68,7 +68,7 @@ fn of_what_was_deleted_the_newest_are_kept_and_no_more() {
 fn what_is_restored_holds_until_the_first_complete_list() {
     let (before, cache) = (Cache::default(), Cache::default());
     list(&before, [1, 2]);
-    cache.restore(before.all().iter().map(|pod| Pod::clone(pod)));
+    cache.restore(before.all());
     assert!(get(&cache, 1).is_some() && !cache.is_complete());
     cache.apply(Event::Init);
     cache.apply(Event::InitApply(pod(2, "10.0.0.2")));

@@ -88,8 +88,8 @@ async fn a_list_comes_in_pages_and_a_watch_follows_it() {
     assert_eq!(continued, [None, Some("500"), Some("1000")]);
     assert!(pages.iter().all(|page| page["fieldSelector"] == "spec.nodeName=n1"));
     follower.server.asked("watch", "pods", 1).await;
-    follower.server.send("pods", "ADDED", &pod(1200));
-    follower.server.send("pods", "DELETED", &pod(3));
+    follower.server.send("pods", "ADDED", &pod(1200)).await;
+    follower.server.send("pods", "DELETED", &pod(3)).await;
     follower.until("both events", |cache| has(cache, 1200) && !has(cache, 3)).await;
     assert!(follower.cache.get(&Key::Uid("uid-3".into())).is_some());
     assert_eq!(follower.heard(), []);
@@ -100,11 +100,11 @@ async fn a_watch_that_is_cut_goes_on_where_it_was() {
     let server = ApiServer::start().await;
     let follower = Follower::of(server).await;
     follower.server.asked("watch", "pods", 1).await;
-    follower.server.send("pods", "ADDED", &pod(1));
+    follower.server.send("pods", "ADDED", &pod(1)).await;
     follower.until("an event", |cache| has(cache, 1)).await;
     follower.server.cut("pods");
     follower.server.asked("watch", "pods", 2).await;
-    follower.server.send("pods", "ADDED", &pod(2));
+    follower.server.send("pods", "ADDED", &pod(2)).await;
     follower.until("an event after the cut", |cache| has(cache, 1) && has(cache, 2)).await;
     let watches = follower.server.requests("watch", "pods");
     assert_eq!(watches.iter().map(|watch| &*watch["resourceVersion"]).collect::<Vec<_>>(), ["7", "101"]);
@@ -121,7 +121,7 @@ async fn a_watch_that_is_forgotten_while_it_runs_begins_with_a_new_list() {
     follower.server.asked("watch", "pods", 1).await;
     follower.server.set("pods", vec![pod(2)]);
     let gone = json!({"kind": "Status", "status": "Failure", "message": "too old resource version", "reason": "Expired", "code": 410});
-    follower.server.send("pods", "ERROR", &gone);
+    follower.server.send("pods", "ERROR", &gone).await;
     follower.until("the new list", |cache| has(cache, 2) && !has(cache, 1)).await;
     assert_eq!(
         follower.news(),
@@ -136,7 +136,7 @@ async fn a_watch_that_is_forgotten_before_it_begins_begins_with_a_new_list() {
     let follower = Follower::of(server).await;
     follower.server.asked("list", "pods", 2).await;
     follower.server.asked("watch", "pods", 2).await;
-    follower.server.send("pods", "ADDED", &pod(5));
+    follower.server.send("pods", "ADDED", &pod(5)).await;
     follower.until("an event", |cache| has(cache, 5)).await;
     assert_eq!(follower.news().len(), 1);
 }
@@ -146,7 +146,7 @@ async fn a_missing_verb_is_told_once_with_verb_and_resource_and_what_is_known_st
     let server = ApiServer::start().await;
     server.refuse("list", "pods", &[403]);
     let follower = Follower::of(server).await;
-    follower.cache.restore([Pod { name: "web-9".into(), uid: "uid-9".into(), ..Pod::default() }]);
+    follower.cache.restore([Arc::new(Pod { name: "web-9".into(), uid: "uid-9".into(), ..Pod::default() })]);
     follower.server.asked("list", "pods", 3).await;
     assert!(has(&follower.cache, 9) && !follower.cache.is_complete());
     let [told] = &follower.news()[..] else { panic!("{:?}", follower.heard()) };

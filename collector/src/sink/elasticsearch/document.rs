@@ -16,6 +16,9 @@ use crate::event::{Body, Event, Stream};
 /// deletes them.
 const UNDATED: &str = "undated";
 
+/// Longest name or text of a label, in bytes; a real one has at most 317, and 63.
+const LONGEST_LABEL: usize = 1024;
+
 /// Fields that the servers keep for themselves.
 const RESERVED: [&str; 17] = [
     "_data_stream_timestamp",
@@ -117,6 +120,10 @@ fn origin(stream: &Stream) -> Vec<u8> {
         member("pod_name", &pod.name, &mut out);
         member("pod_uid", &pod.uid, &mut out);
         member("container_name", &pod.container, &mut out);
+        if let Some(metadata) = stream.metadata.as_ref().filter(|metadata| !metadata.members().is_empty()) {
+            out.push(b',');
+            out.extend_from_slice(metadata.members().as_bytes());
+        }
         out.push(b'}');
     }
     out
@@ -176,6 +183,7 @@ fn fits(name: &str, value: &Value) -> bool {
         && match (head, rest) {
             ("@timestamp" | "headroom" | "message_base64", _) => false,
             ("file" | "message" | "stream", Some(_)) => false,
+            ("kubernetes", Some(rest)) if is_labels(rest) => false,
             ("file" | "message" | "stream", None) | ("kubernetes", Some(_)) => !holds_object(value),
             ("kubernetes", None) => value.as_object().is_some_and(|fields| fields.iter().all(fits_pod)),
             _ => true,
@@ -184,8 +192,34 @@ fn fits(name: &str, value: &Value) -> bool {
 
 /// Whether a field can stand in `kubernetes`.
 fn fits_pod((name, value): (&KeyString, &Value)) -> bool {
-    let is_text = matches!(name.as_str(), "container_name" | "pod_name" | "pod_namespace" | "pod_uid");
-    name.split('.').all(|part| !part.trim().is_empty()) && !(is_text && holds_object(value))
+    if !name.split('.').all(|part| !part.trim().is_empty()) {
+        return false;
+    }
+    match name.as_str() {
+        "pod_labels" | "namespace_labels" | "node_labels" => are_labels(value),
+        name if is_labels(name) => false,
+        "container_name" | "pod_name" | "pod_namespace" | "pod_uid" => !holds_object(value),
+        "pod_ip" | "pod_node_name" | "pod_owner" | "container_image" | "container_id" | "enrichment" => {
+            !holds_object(value)
+        }
+        _ => true,
+    }
+}
+
+/// Whether a name below `kubernetes` is that of labels or leads into them.
+fn is_labels(name: &str) -> bool {
+    let head = name.split_once('.').map_or(name, |(head, _)| head);
+    matches!(head, "pod_labels" | "namespace_labels" | "node_labels")
+}
+
+/// Whether a value is what the servers take as labels: texts by name, none of which is empty or has a byte that they
+/// separate names from texts with.
+fn are_labels(value: &Value) -> bool {
+    let fits = |(name, value): (&KeyString, &Value)| {
+        let is_name = !name.is_empty() && name.len() <= LONGEST_LABEL && !name.contains('\0');
+        is_name && value.as_bytes().is_some_and(|text| text.len() <= LONGEST_LABEL && !text.contains(&0))
+    };
+    value.as_object().is_some_and(|labels| labels.iter().all(fits))
 }
 
 fn holds_object(value: &Value) -> bool {

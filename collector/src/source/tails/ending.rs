@@ -87,9 +87,36 @@ impl Tails {
         }
     }
 
-    /// Whether a file holds the stream.
+    /// Goes back to what `position` gives, in every stream that was handed on beyond it. Returns those of them that no
+    /// file holds any more.
+    pub fn rewind(&mut self, position: impl Fn(&StreamId) -> Option<u64>) -> Vec<Missing> {
+        let floor = |id: &StreamId| self.floors.get(id).copied().unwrap_or(0);
+        let beyond = |(id, &to): (&StreamId, &u64)| {
+            let from = position(id)?.max(floor(id));
+            (from < to).then(|| Missing { id: id.clone(), path: String::new(), from, to })
+        };
+        let mut back: Vec<Missing> = self.handed.iter().filter_map(beyond).collect();
+        for Missing { id, from, .. } in &back {
+            self.go_back(id, *from);
+        }
+        self.identify_new();
+        self.find_work();
+        back.retain(|missing| !self.has(&missing.id));
+        for missing in &mut back {
+            missing.path = self.known.get(&missing.id).map(|known| known.path.clone()).unwrap_or_default();
+        }
+        back
+    }
+
+    /// How many of `streams` were read from this source and lie in no file that the last scan saw.
+    pub fn gone(&self, streams: &BTreeSet<StreamId>) -> usize {
+        let is_gone = |id: &&StreamId| self.known.contains_key(*id) && !self.has(id);
+        streams.iter().filter(is_gone).count()
+    }
+
+    /// Whether a file holds the stream, also one that is left out for now.
     pub fn has(&self, id: &StreamId) -> bool {
-        self.tails.contains_key(id)
+        self.tails.contains_key(id) || self.is_excluded(id)
     }
 
     /// Streams of earlier runs that no file holds, with what was read of them then.
@@ -100,9 +127,10 @@ impl Tails {
                 matches!(entry.state, State::Failed(_)) && entry.found.path.to_str() == Some(path)
             })
         };
-        let known = self.known.iter().filter(|(id, known)| {
-            known.fingerprint.end > 0 && !self.tails.contains_key(*id) && !failed(&known.path)
-        });
+        let known = self
+            .known
+            .iter()
+            .filter(|(id, known)| known.fingerprint.end > 0 && !self.has(id) && !failed(&known.path));
         known
             .map(|(id, known)| Missing {
                 id: id.clone(),

@@ -183,7 +183,8 @@ impl Tails {
     fn activate(&mut self, id: StreamId, found: &Found, content: Content) -> io::Result<State> {
         let position = self.handed.get(&id).copied().unwrap_or(0);
         let path = found.path.display().to_string();
-        let stream = Arc::new(Stream { id: id.clone(), path: path.clone(), pod: found.pod.clone() });
+        let (pod, metadata) = (found.pod.clone(), self.discovery.metadata(found.pod.as_ref()));
+        let stream = Arc::new(Stream { id: id.clone(), path: path.clone(), pod, metadata });
         let known = self.known.entry(id.clone()).or_default();
         let tail = match Tail::new(stream, content, position, self.max_line_bytes) {
             Ok(tail) => tail,

@@ -20,7 +20,7 @@ fn prove(config: &str) -> Result<FilterConfig, String> {
 #[track_caller]
 fn check(condition: &str, want: &[&str]) {
     let config = prove(&format!("condition: {condition}")).unwrap();
-    let stream = Arc::new(Stream { id: "s".into(), path: "/x.log".to_owned(), pod: None });
+    let stream = Arc::new(Stream { id: "s".into(), path: "/x.log".to_owned(), pod: None, metadata: None });
     let event = |line: &'static str| Event {
         place: Place { stream: stream.clone(), offset: 0, index: 0 },
         time: None,

@@ -17,7 +17,8 @@ fn line(offset: u64, text: &[u8]) -> Event {
         container: "app".to_owned(),
         restart: 0,
     };
-    let stream = Stream { id: "s".into(), path: "/var/log/pods/x/0.log".to_owned(), pod: Some(pod) };
+    let stream =
+        Stream { id: "s".into(), path: "/var/log/pods/x/0.log".to_owned(), pod: Some(pod), metadata: None };
     Event {
         place: Place { stream: Arc::new(stream), offset, index: 0 },
         time: Some("2026-01-02T03:04:05.000000006Z".parse().unwrap()),

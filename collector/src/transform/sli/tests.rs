@@ -33,7 +33,7 @@ fn batch(lines: &[&[u8]], pod: Option<&str>) -> Batch {
         container: "c".to_owned(),
         restart: 0,
     });
-    let stream = Arc::new(Stream { id: "s".into(), path: "/s.log".to_owned(), pod });
+    let stream = Arc::new(Stream { id: "s".into(), path: "/s.log".to_owned(), pod, metadata: None });
     let event = |(at, line): (usize, &&[u8])| Event {
         place: Place { stream: stream.clone(), offset: at as u64, index: 0 },
         time: None,

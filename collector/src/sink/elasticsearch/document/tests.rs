@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::event::{Place, Pod, Stdio};
+use crate::event::{Metadata, Place, Pod, Stdio};
 
 /// 2026-03-01T12:00:00.000000001Z.
 const TIME: &str = "2026-03-01T12:00:00.000000001Z";
@@ -17,7 +17,7 @@ fn event(body: Body) -> Event {
         container: "web".into(),
         restart: 0,
     };
-    let stream = Arc::new(Stream { id: "s".into(), path: "/l/0.log".into(), pod: Some(pod) });
+    let stream = Arc::new(Stream { id: "s".into(), path: "/l/0.log".into(), pod: Some(pod), metadata: None });
     let place = Place { stream, offset: 7, index: 0 };
     Event { place, time: Some(TIME.parse().unwrap()), stdio: Some(Stdio::Stdout), body }
 }
@@ -32,7 +32,7 @@ fn fields(fields: Json) -> Event {
 }
 
 fn plain(mut event: Event) -> Event {
-    let stream = Stream { id: "s".into(), path: "/l/a.log".into(), pod: None };
+    let stream = Stream { id: "s".into(), path: "/l/a.log".into(), pod: None, metadata: None };
     event.place.stream = Arc::new(stream);
     (event.time, event.stdio) = (None, None);
     event
@@ -69,6 +69,47 @@ fn a_line_is_a_document_with_its_place() {
             "headroom": {"stream": "s", "offset": 7, "index": 0},
         })
     );
+}
+
+#[test]
+fn what_is_known_of_the_pod_stands_beside_what_the_path_says() {
+    let known = json!({"pod_labels": {"app": "web", "app.kubernetes.io/name": "\"}"}, "pod_ip": "10.0.0.7"});
+    let Value::Object(known) = Value::from(known) else { panic!("no object") };
+    let mut event = line("hello");
+    let with = |metadata| Arc::new(Stream { metadata, ..Stream::clone(&line("").place.stream) });
+    event.place.stream = with(Some(Arc::new(Metadata::new(known, true))));
+    let (action, document) = item(&event);
+    let mut want = item(&line("hello")).1;
+    want["kubernetes"]["pod_labels"] = json!({"app": "web", "app.kubernetes.io/name": "\"}"});
+    want["kubernetes"]["pod_ip"] = "10.0.0.7".into();
+    want["kubernetes"]["enrichment"] = "partial".into();
+    assert_eq!((&action, &document), (&item(&line("hello")).0, &want));
+    assert_eq!(serde_json::to_value(event.to_value()).unwrap()["kubernetes"], want["kubernetes"]);
+    event.place.stream = with(Some(Arc::new(Metadata::new(ObjectMap::new(), false))));
+    assert_eq!(item(&event), item(&line("hello")));
+}
+
+#[test]
+fn labels_that_are_none_are_kept_as_text() {
+    let takes =
+        |kubernetes: Json| item(&fields(json!({"kubernetes": kubernetes}))).1.get("kubernetes").is_some();
+    assert!(takes(json!({"pod_labels": {"app": "web", "app.kubernetes.io/name": "web", "a..b": ""}})));
+    for none in [
+        json!("text"),
+        json!([{"a": "b"}]),
+        json!({"a": {"b": "c"}}),
+        json!({"a": 1}),
+        json!({"": "x"}),
+        json!({"a": "x".repeat(40_000)}),
+        json!({"a\u{0}b": "x"}),
+        json!({"a": "x\u{0}y"}),
+        Json::Null,
+    ] {
+        assert!(!takes(json!({"node_labels": none})), "{none}");
+    }
+    assert!(!takes(json!({"pod_labels.app": "web"})));
+    let (_, document) = item(&fields(json!({"kubernetes.pod_labels.app": "web"})));
+    assert_eq!(document["headroom"]["fields"], r#"{"kubernetes.pod_labels.app":"web"}"#);
 }
 
 #[test]

@@ -14,7 +14,8 @@ use crate::event::{Batch, Body, Event, Hit, Place, RequestHit, Span, Stream};
 const LINE: u64 = 10;
 
 fn streams() -> [Arc<Stream>; 2] {
-    ["a", "b"].map(|id| Arc::new(Stream { id: id.into(), path: format!("/{id}.log"), pod: None }))
+    ["a", "b"]
+        .map(|id| Arc::new(Stream { id: id.into(), path: format!("/{id}.log"), pod: None, metadata: None }))
 }
 
 /// One line: number of its stream, and its hit or nothing where a filter dropped its event.
