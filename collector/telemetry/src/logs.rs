@@ -11,8 +11,11 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 const OURS: &str = "HEADROOM_LOG";
 /// Read where `HEADROOM_LOG` is not set.
 const USUAL: &str = "RUST_LOG";
-/// Holds where neither is set. The library's own words for each failed try of a watch are left out: we tell each cause once.
-const DEFAULT: &str = "kube_runtime=off,kube_client=off,info";
+/// Holds where neither is set.
+const DEFAULT: &str = "info";
+/// Comes before every filter, which may name them to hear them: words of a library for each failed try of a watch, while
+/// we tell each cause once.
+const QUIET: &str = "kube_client=off,kube_runtime=off";
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,8 +60,12 @@ pub fn init(format: Format) -> Result<(), InitError> {
 /// The filter of the first variable that is set.
 fn filter(variables: [(&'static str, Option<String>); 2]) -> Result<EnvFilter, InitError> {
     let first = variables.into_iter().find_map(|(variable, value)| Some((variable, value?)));
-    let Some((variable, value)) = first else { return Ok(EnvFilter::new(DEFAULT)) };
-    EnvFilter::try_new(&value).map_err(|cause| InitError::Filter { variable, value, cause })
+    let Some((variable, value)) = first else { return Ok(EnvFilter::new(format!("{QUIET},{DEFAULT}"))) };
+    EnvFilter::try_new(format!("{QUIET},{value}")).map_err(|cause| InitError::Filter {
+        variable,
+        value,
+        cause,
+    })
 }
 
 fn subscriber<W>(
@@ -120,10 +127,12 @@ mod tests {
     }
 
     #[test]
-    fn our_variable_wins_over_the_usual_one_and_there_is_a_default() {
-        check(Some("warn"), Some("debug"), "warn");
-        check(None, Some("debug"), "debug");
-        check(None, None, DEFAULT);
+    fn our_variable_wins_over_the_usual_one_and_info_is_the_default() {
+        const QUIET: &str = "kube_runtime=off,kube_client=off";
+        check(Some("warn"), Some("debug"), &format!("{QUIET},warn"));
+        check(None, Some("debug"), &format!("{QUIET},debug"));
+        check(None, None, &format!("{QUIET},info"));
+        check(Some("info,kube_runtime=warn"), None, "kube_runtime=warn,kube_client=off,info");
     }
 
     #[test]
