@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
+use rustix::fs::Mode;
 
 use crate::app::{App, Options};
 use crate::config::{Config, Purpose, process_env};
@@ -79,6 +80,8 @@ pub fn main() -> ExitCode {
 }
 
 fn run(paths: &[PathBuf], format: LogFormat) -> ExitCode {
+    // Spools hold lines that nobody but root may read where they come from.
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let config = match Config::load(paths, Purpose::Run, &process_env) {
         Ok(config) => config,
         Err(problems) => return refuse(&problems.to_string()),

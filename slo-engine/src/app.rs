@@ -21,6 +21,7 @@ use crate::config::{ArchiveConfig, Config, Elasticsearch, ReportsConfig};
 use crate::engine::{Clock, Engine, Parts};
 use crate::export::exporter::{Exporter, Pace};
 use crate::failure::Failure;
+use crate::hold::Hold;
 use crate::kibana::{Target, Updater};
 use crate::metrics::Metrics;
 use crate::refill::Refill;
@@ -52,6 +53,8 @@ pub struct App {
     pub dispatcher: Arc<Dispatcher<Store>>,
     dashboards: Arc<Target>,
     readiness: Readiness,
+    /// Of the data directory, while this engine may write to it at any time.
+    hold: Option<Hold>,
     addr: Option<SocketAddr>,
     stopper: Stopper,
     stop: Stop,
@@ -71,7 +74,9 @@ impl App {
             Some(access) => Some(access.client().await?),
             None => None,
         };
+        let hold = Hold::take(&config.data_dir).await?;
         let mut app = Self::open(config, Clock::Wall, &registry).await?;
+        app.hold = Some(hold);
         if elasticsearch.is_none() {
             // What changes from now on is not marked.
             app.engine.forget_export().await?;
@@ -122,7 +127,17 @@ impl App {
         let dispatcher = Arc::new(dispatcher);
         let (stopper, stop) = telemetry::stopper();
         let readiness = Readiness::default();
-        Ok(Self { engine, dispatcher, dashboards, readiness, addr: None, stopper, stop, tasks: Vec::new() })
+        Ok(Self {
+            engine,
+            dispatcher,
+            dashboards,
+            readiness,
+            hold: None,
+            addr: None,
+            stopper,
+            stop,
+            tasks: Vec::new(),
+        })
     }
 
     /// Serves the API and the page. Port 0 takes a free one.

@@ -107,6 +107,26 @@ impl Config {
         Self::settle(root, problems, env)
     }
 
+    /// Reads where the documents of which environment lie, and leaves the rest of the file alone.
+    ///
+    /// # Errors
+    /// Everything that is wrong with these two keys, each with file and line.
+    pub fn load_elasticsearch(
+        path: &Path,
+        env: Env<'_>,
+    ) -> Result<(Environment, Option<Elasticsearch>), Problems> {
+        let problems = Problems::default();
+        let root = settings::load_with(path, env, &problems);
+        let proven = root.map(|root| {
+            let mut table = Table::new(&root, &problems);
+            (Environment::prove(&mut table), table.table("elasticsearch").map(elasticsearch))
+        });
+        match proven {
+            Some(proven) if problems.is_empty() => Ok(proven),
+            _ => Err(problems),
+        }
+    }
+
     fn settle(root: Option<Node>, problems: Problems, env: Env<'_>) -> Result<Self, Problems> {
         let proven = root.and_then(|root| Self::prove(&root, &problems, env));
         match proven {

@@ -15,6 +15,7 @@ pub mod export;
 mod failure;
 pub mod figures;
 mod format;
+mod hold;
 pub mod kibana;
 pub mod metrics;
 pub mod overview;

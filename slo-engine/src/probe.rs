@@ -19,7 +19,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Arguments of `probe`.
 #[derive(Debug, Args)]
 pub(crate) struct ProbeArgs {
-    /// Configuration of the engine: where Elasticsearch is, and of which environment.
+    /// Configuration of the engine, of which `elasticsearch` and `environment` are read alone.
     #[arg(long)]
     config: PathBuf,
     /// How many seconds the line may take.
@@ -31,14 +31,14 @@ pub(crate) struct ProbeArgs {
 /// Prints the line, then says on stderr where it was found and how long it took.
 pub(crate) async fn main(args: &ProbeArgs) -> Result<(), Failure> {
     let env = |name: &str| std::env::var(name).ok();
-    let config =
-        Config::load(&args.config, &env).map_err(|problems| Failure::Config(problems.to_string()))?;
-    let elasticsearch = config.elasticsearch.context(
+    let (environment, elasticsearch) = Config::load_elasticsearch(&args.config, &env)
+        .map_err(|problems| Failure::Config(problems.to_string()))?;
+    let elasticsearch = elasticsearch.context(
         "the configuration has no `elasticsearch`, which is where the line is looked for; add it, or see in the \
          engine's /v1/overview whether `input.lines` grows",
     )?;
     let client = Client::new(&elasticsearch.client)?;
-    let daily = Kind::Logs.daily(&config.environment);
+    let daily = Kind::Logs.daily(&environment);
     let (alias, id) = (daily.alias(), store::random()?);
     // The one line that this container writes to its log, but for what is wrong.
     println!("headroom probe {id}");

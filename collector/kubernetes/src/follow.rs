@@ -47,7 +47,8 @@ impl<T: Kept> Cache<T> {
         let config = watcher::Config::default().page_size(PAGE);
         let config = match scope {
             Scope::All => config,
-            Scope::Fields(selector) => config.fields(selector),
+            // From the API server's own memory: every collector asks, and etcd would read all pods for each.
+            Scope::Fields(selector) => config.fields(selector).any_semantic(),
         };
         let mut history = History::default();
         let mut pause = FIRST_PAUSE;

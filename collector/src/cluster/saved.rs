@@ -51,7 +51,7 @@ impl Cluster {
             version: FORMAT,
             node: self.node.to_string(),
             pods: self.pods.known(),
-            namespaces: self.namespaces.all(),
+            namespaces: self.namespaces.known(),
             nodes: self.nodes.all(),
         };
         let json = serde_json::to_vec(&saved).map_err(io::Error::other)?;
