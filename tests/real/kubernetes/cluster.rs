@@ -71,7 +71,9 @@ pub(crate) async fn cut(node: &str) -> Result<()> {
     let noted = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
     let pid = noted.split_whitespace().next().context("a pid stands there")?.parse()?;
     kill_process(Pid::from_raw(pid).context("a pid is above 0")?, Signal::KILL)?;
-    let gone = async || Ok(!PathBuf::from(format!("/proc/{pid}")).exists());
+    // One that nobody waited for stays as a zombie.
+    let stat = format!("/proc/{pid}/stat");
+    let gone = async || Ok(std::fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z ")));
     within(SOON, &format!("{node} is without power"), gone).await
 }
 

@@ -17,7 +17,7 @@ async fn no_line_and_no_page_is_lost_whatever_goes_down() -> Result<()> {
     let mut random = Random::seeded();
     let mut load = Load::new(Run::new(&mut random, now_ms(), 5), "load", &json!({})).await?;
     for node in ["n1", "n1", "n2", "n2", "n2"] {
-        load.start(node, 20_000, 250).await?;
+        load.start(node, 40_000, 250).await?;
     }
     grows(&product, &load).await?;
 
@@ -54,6 +54,7 @@ async fn no_line_and_no_page_is_lost_whatever_goes_down() -> Result<()> {
             .iter()
             .all(|pod| pod["metadata"]["annotations"]["upgraded"] == "yes")
     );
+    assert!(load.is_running("load-4").await?, "the load ended before the upgrade did");
     // The node that was without power goes on: a further pod on it, too.
     load.start("n1", 400, 400).await?;
     load.ended().await?;
@@ -64,6 +65,7 @@ async fn no_line_and_no_page_is_lost_whatever_goes_down() -> Result<()> {
     figures_are_those_of_the_lines(&product, &load, &lines).await?;
     let told = product.told(1).await?;
     assert!(told.values().any(|told| told["severity"] == "page"), "{told:?}");
+    load.clear().await?;
     product.uninstall().await
 }
 

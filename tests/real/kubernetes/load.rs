@@ -68,6 +68,11 @@ impl Load {
         Ok(name)
     }
 
+    /// Whether a pod still logs.
+    pub(crate) async fn is_running(&self, pod: &str) -> Result<bool> {
+        Ok(get(&["pod", "--namespace", &self.namespace, pod]).await?["status"]["phase"] == "Running")
+    }
+
     /// Waits until every pod has ended.
     pub(crate) async fn ended(&self) -> Result<()> {
         let ended = async || {
@@ -81,6 +86,11 @@ impl Load {
     /// Removes a pod.
     pub(crate) async fn remove(&self, pod: &str) -> Result<()> {
         kubectl(&["delete", "pod", "--namespace", &self.namespace, pod, "--now"]).await.map(drop)
+    }
+
+    /// Removes all of them with their namespace.
+    pub(crate) async fn clear(self) -> Result<()> {
+        kubectl(&["delete", "namespace", &self.namespace]).await.map(drop)
     }
 
     /// How many lines of each container the files of the kubelets show to have been written.
@@ -126,14 +136,8 @@ impl Load {
     }
 
     fn folders(&self) -> Result<Vec<PathBuf>> {
-        let mut folders = Vec::new();
-        for node in fs::read_dir(state()?)?.flatten() {
-            let Ok(pods) = fs::read_dir(node.path().join("root/var/log/pods")) else { continue };
-            let of = format!("{}_", self.namespace);
-            let own = pods.flatten().filter(|pod| pod.file_name().to_string_lossy().starts_with(&of));
-            folders.extend(own.map(|pod| pod.path().join("load")));
-        }
-        Ok(folders)
+        let own = pod_folders()?.into_iter().filter(|(namespace, _)| *namespace == self.namespace);
+        Ok(own.map(|(_, folder)| folder.join("load")).collect())
     }
 
     /// Waits until all `lines` are in Elasticsearch and in the archive, and says what the oracle says of both.
@@ -160,6 +164,19 @@ impl Load {
     fn own(&self, found: Vec<Found>) -> Vec<Found> {
         found.into_iter().filter(|found| self.wrote(&found.line)).collect()
     }
+}
+
+/// The folder of each pod's logs on all nodes, with the pod's namespace; the kubelet removes them some time after the pod.
+pub(crate) fn pod_folders() -> Result<Vec<(String, PathBuf)>> {
+    let mut folders = Vec::new();
+    for node in fs::read_dir(state()?)?.flatten() {
+        let Ok(pods) = fs::read_dir(node.path().join("root/var/log/pods")) else { continue };
+        folders.extend(pods.flatten().filter_map(|pod| {
+            let name = pod.file_name().to_string_lossy().into_owned();
+            Some((name.split_once('_')?.0.to_owned(), pod.path()))
+        }));
+    }
+    Ok(folders)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

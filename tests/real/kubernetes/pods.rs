@@ -1,14 +1,11 @@
 //! Pods and services that come and go.
 
-use std::time::Duration;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::{Value, json};
 use tests::oracle::Run;
-use tests::program::within;
 use tests::seeded::Random;
 
-use crate::cluster::{SOON, alone, apply, kubectl};
+use crate::cluster::{alone, apply, kubectl};
 use crate::load::Load;
 use crate::product::Product;
 
@@ -21,7 +18,9 @@ async fn short_lives_rotations_exclusions_and_renames_lose_nothing_and_tell_noth
     a_pod_that_lives_two_seconds(&product, &mut random).await?;
     a_log_that_the_kubelet_rotates(&product, &mut random).await?;
     a_namespace_that_is_excluded(&product, &mut random).await?;
-    a_service_that_appears_is_renamed_and_disappears(&product, &mut random).await?;
+    // The first container of each of them logs requests for `shop/web`.
+    let before = 80 + 1000 + 200;
+    a_service_that_appears_is_renamed_and_disappears(&product, &mut random, before).await?;
     product.uninstall().await
 }
 
@@ -47,7 +46,7 @@ async fn a_pod_that_lives_two_seconds(product: &Product, random: &mut Random) ->
             "{document}"
         );
     }
-    Ok(())
+    load.clear().await
 }
 
 async fn a_log_that_the_kubelet_rotates(product: &Product, random: &mut Random) -> Result<()> {
@@ -61,7 +60,7 @@ async fn a_log_that_the_kubelet_rotates(product: &Product, random: &mut Random) 
     assert!(rotated > 0, "the kubelet rotated nothing: {:?}", load.files()?);
     let verdicts = load.judged(product, &[1000, 24_000, 1000, 24_000]).await?;
     assert!(verdicts.iter().all(|verdict| verdict.is_perfect()));
-    Ok(())
+    load.clear().await
 }
 
 async fn a_namespace_that_is_excluded(product: &Product, random: &mut Random) -> Result<()> {
@@ -77,7 +76,8 @@ async fn a_namespace_that_is_excluded(product: &Product, random: &mut Random) ->
     assert_eq!(product.count("excluded").await?, 0);
     let lines = product.in_archive().await?;
     assert!(lines.iter().all(|found| !excluded.wrote(&found.line)), "excluded lines are in the archive");
-    Ok(())
+    excluded.clear().await?;
+    beside.clear().await
 }
 
 /// A Service with an Ingress that routes to it.
@@ -97,40 +97,49 @@ fn service(name: &str, annotations: &Value) -> Value {
 async fn a_service_that_appears_is_renamed_and_disappears(
     product: &Product,
     random: &mut Random,
+    before: u64,
 ) -> Result<()> {
-    // The requests of these pods are for `shop-web-80`; those of before count as well.
-    let before =
-        product.engine("/v1/slos/shop.web.availability").await?["total"].as_u64().context("a total")?;
     let mut load = Load::new(run(random), "shop", &json!({ "headroom.dev/team": "orders" })).await?;
     let objective =
         json!({ "headroom.dev/availability": "99.5", "headroom.dev/runbook": "https://run.example/web" });
     apply(&service("web", &objective)).await?;
-    let seen = |said: &Value| said["objective"] == "99.5 %" || said["objective"] == 99.5;
-    let path = "/v1/slos/shop.web.availability";
-    let web = product.says("the service is there as it is annotated", path, seen).await?;
-    assert_eq!(
-        (&web["team"], &web["runbook"]),
-        (&json!("orders"), &json!("https://run.example/web")),
-        "{web}"
-    );
+    let annotated = |web: &Value| {
+        let (slo, cluster) = (&web["slos"][0], &web["cluster"]);
+        slo["objective"] == "99.5"
+            && cluster["team"] == "orders"
+            && cluster["runbook"] == "https://run.example/web"
+    };
+    is(product, "the service is as it is annotated", "shop/web", annotated).await?;
     load.start("n1", 300, 300).await?;
     let total = before + 300;
-    product.says("its requests are counted", path, |said| said["total"] == total).await?;
+    let counted = |service: &Value| service["slos"][0]["total"] == total;
+    is(product, "its requests are counted", "shop/web", counted).await?;
 
     let renamed = json!({ "headroom.dev/renamed-from": "web" });
     apply(&service("storefront", &renamed)).await?;
     kubectl(&["delete", "service,ingress", "web", "--namespace", "shop"]).await?;
-    let path = "/v1/slos/shop.storefront.availability";
-    product.says("what was web's is storefront's", path, |said| said["total"] == total).await?;
-    let old = async || Ok(product.engine("/v1/slos/shop.web.availability").await.is_err());
-    within(SOON, "the old name is gone", old).await?;
+    is(product, "what was web's is storefront's", "shop/storefront", counted).await?;
+    let old = |said: &Value| find(said, "shop/web").is_none();
+    product.says("the old name is gone", "/v1/overview", old).await?;
 
     kubectl(&["delete", "service,ingress", "storefront", "--namespace", "shop"]).await?;
-    let gone = |said: &Value| said["workload"] == "gone" && said["total"] == total;
-    product.says("a service that went keeps its figures", path, gone).await.map(drop)
+    let gone = |service: &Value| service["cluster"]["workload"] == "gone" && counted(service);
+    is(product, "a service that went keeps its figures", "shop/storefront", gone).await?;
+    load.clear().await
+}
+
+/// Waits until the engine says of a service what `holds`.
+async fn is(product: &Product, what: &str, name: &str, holds: impl Fn(&Value) -> bool) -> Result<()> {
+    let said = |overview: &Value| find(overview, name).is_some_and(&holds);
+    product.says(what, "/v1/overview", said).await.map(drop)
+}
+
+fn find<'a>(overview: &'a Value, name: &str) -> Option<&'a Value> {
+    overview["services"].as_array()?.iter().find(|service| service["service"] == name)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the cluster lives in the time of the wall clock")]
 fn now_ms() -> i64 {
-    jiff::Timestamp::now().as_millisecond() - i64::try_from(Duration::from_secs(60).as_millis()).unwrap_or(0)
+    // A minute that is over is judged at once.
+    jiff::Timestamp::now().as_millisecond() - 60_000
 }

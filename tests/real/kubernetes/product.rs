@@ -13,6 +13,7 @@ use tests::root;
 use tests::servers::{Alertmanager, Flavor, Forward, Inbox, S3, Search};
 
 use crate::cluster::{SOON, apply, get, helm, kubectl};
+use crate::load::pod_folders;
 
 /// Where pods reach what runs beside the control plane.
 const BRIDGE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 90, 0, 1));
@@ -40,9 +41,18 @@ pub(crate) struct Product {
 impl Product {
     /// Installs it; waits until all of it is ready. Nothing, said loudly, where a server cannot be had.
     pub(crate) async fn install(name: &str) -> Result<Option<Self>> {
-        for release in helm(&["list", "--all-namespaces", "--short"]).await?.lines() {
-            anyhow::bail!("the release {release} is installed already: use a fresh cluster");
+        // What a scenario that failed has left.
+        let left = helm(&["list", "--all-namespaces", "--output", "json"]).await?;
+        for release in serde_json::from_str::<Value>(&left)?.as_array().into_iter().flatten() {
+            remove(release["namespace"].as_str().context("a release has a namespace")?).await?;
         }
+        // A new collector would read their logs, too.
+        let gone = async || {
+            let namespaces = kubectl(&["get", "namespaces", "--output", "name"]).await?;
+            let is_there = |name: &str| namespaces.lines().any(|line| line == format!("namespace/{name}"));
+            Ok(pod_folders()?.iter().all(|(namespace, _)| is_there(namespace)))
+        };
+        within(2 * SOON, "the kubelet has removed the logs of pods that are gone", gone).await?;
         let inbox = Inbox::start().await?;
         let (search, s3, alertmanager) =
             tokio::try_join!(Search::shared(Flavor::Elasticsearch9), S3::start(), Alertmanager::start(None))?;
@@ -91,8 +101,7 @@ impl Product {
 
     /// Takes it off the cluster, with its namespace.
     pub(crate) async fn uninstall(self) -> Result<()> {
-        helm(&["uninstall", RELEASE, "--namespace", &self.name, "--wait"]).await?;
-        kubectl(&["delete", "namespace", &self.name]).await.map(drop)
+        remove(&self.name).await
     }
 
     /// What the engine says at a path.
@@ -203,6 +212,11 @@ impl Product {
         let pods = pods["items"].as_array().cloned().unwrap_or_default();
         Ok(pods.into_iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null()).collect())
     }
+}
+
+async fn remove(namespace: &str) -> Result<()> {
+    helm(&["uninstall", RELEASE, "--namespace", namespace, "--wait"]).await?;
+    kubectl(&["delete", "namespace", namespace]).await.map(drop)
 }
 
 /// Values of the chart: everything goes to `urls`, those of search, S3, the inbox and Alertmanager.
