@@ -30,7 +30,7 @@ pub struct Cluster {
     pub namespaces: BTreeSet<String>,
     /// Services that are there, and those that were there in the last 32 days.
     pub services: BTreeMap<Name, Found>,
-    /// Nodes that are there.
+    /// Nodes that are there, and those that were there in the last day.
     pub nodes: BTreeMap<String, FoundNode>,
 }
 
@@ -119,9 +119,12 @@ pub enum Workload {
 /// A Node of the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FoundNode {
-    /// The minute since which it is ready.
+    /// The minute since which it is ready and a collector is to be on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<MinuteId>,
+    /// The minute in which it was seen to be gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone: Option<MinuteId>,
 }
 
 impl Cluster {

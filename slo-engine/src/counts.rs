@@ -15,7 +15,7 @@ use crate::figures::SLIS;
 use crate::specs::Specs;
 
 /// Minutes after which a collector that says nothing is no longer expected: its node is gone for good.
-const FORGET_AFTER_MINUTES: i64 = 24 * 60;
+pub const FORGET_AFTER_MINUTES: i64 = 24 * 60;
 
 /// Minutes of a time that nobody read which are kept as unmeasured: no window reaches further back.
 pub const KEEP_UNMEASURED_MINUTES: i64 = 32 * 24 * 60;
@@ -164,17 +164,17 @@ impl Counts {
         self.reach.gone.insert(collector.to_owned(), at);
     }
 
-    /// Collectors whose node is not there any more, and that are not given up yet; none while no node is known.
+    /// Collectors whose node was there and is not any more, and that are not given up yet. A node that was never listed
+    /// says nothing: the list may be an old one, or the collector calls its node otherwise.
     pub fn stranded(&self) -> Vec<String> {
-        let nodes = &self.cluster.nodes;
-        let on_none =
-            self.reach.nodes.iter().filter(|(_, node)| !nodes.is_empty() && !nodes.contains_key(*node));
+        let is_gone = |node: &String| self.cluster.nodes.get(node).is_some_and(|found| found.gone.is_some());
+        let on_none = self.reach.nodes.iter().filter(|(_, node)| is_gone(node));
         let to = |collector: &str| self.reach.read_to.get(collector).copied().unwrap_or(MinuteId(i64::MIN));
         let stranded = on_none.filter(|(collector, _)| !self.reach.is_given_up(collector, to(collector)));
         stranded.map(|(collector, _)| collector.clone()).collect()
     }
 
-    /// Nodes that are ready, each with since when, from which nobody is expected to send anything at `now`. None where no
+    /// Nodes that are ready and for collectors, each with since when, from which nobody is expected to send anything at `now`. None where no
     /// collector says on which node it runs.
     pub fn unread_nodes(&self, now: MinuteId) -> Vec<(&str, MinuteId)> {
         let Reach { nodes, read_to, .. } = &self.reach;

@@ -9,7 +9,11 @@ use slo::counts::MinuteId;
 use super::annotations::{self, Asked, problem};
 use super::pods::Pods;
 use super::{Cluster, Found, FoundNode, Name, Why, Workload};
-use crate::counts::KEEP_UNMEASURED_MINUTES;
+use crate::counts::{FORGET_AFTER_MINUTES, KEEP_UNMEASURED_MINUTES};
+
+/// Labels of nodes that run nothing of a DaemonSet.
+const VIRTUAL: [(&str, &str); 2] =
+    [("type", "virtual-kubelet"), ("eks.amazonaws.com/compute-type", "fargate")];
 
 /// The objects that are looked at. Of kinds that could not be listed yet, what was known stays.
 #[derive(Clone, Debug, Default)]
@@ -110,9 +114,22 @@ fn pods(objects: &Objects) -> Option<Pods<'_>> {
 fn nodes(nodes: &[Arc<Node>], before: &Cluster, now: MinuteId) -> BTreeMap<String, FoundNode> {
     let ready = |node: &Node| {
         let known = before.nodes.get(&node.name).and_then(|known| known.ready);
-        node.ready.then(|| known.unwrap_or(now))
+        (node.ready && is_for_collectors(node)).then(|| known.unwrap_or(now))
     };
-    nodes.iter().map(|node| (node.name.clone(), FoundNode { ready: ready(node) })).collect()
+    let there = nodes.iter().map(|node| (node.name.clone(), FoundNode { ready: ready(node), gone: None }));
+    let there: BTreeMap<_, _> = there.collect();
+    let gone = before.nodes.iter().filter(|(name, _)| !there.contains_key(*name));
+    let gone = gone.map(|(name, known)| (name.clone(), known.gone.unwrap_or(now)));
+    // A collector is forgotten by then, whatever became of its node.
+    let gone = gone.filter(|(_, gone)| gone.plus(FORGET_AFTER_MINUTES) > now);
+    let gone: Vec<_> = gone.map(|(name, gone)| (name, FoundNode { ready: None, gone: Some(gone) })).collect();
+    there.into_iter().chain(gone).collect()
+}
+
+/// Whether a collector is to be on a node.
+fn is_for_collectors(node: &Node) -> bool {
+    let has = |(name, value): (&str, &str)| node.labels.get(name).is_some_and(|it| it == value);
+    has(("kubernetes.io/os", "linux")) && !VIRTUAL.into_iter().any(has) && !is_excluded(&node.labels)
 }
 
 /// Says which names are claimed in vain.

@@ -260,8 +260,18 @@ async fn results_of_a_service_without_a_request_are_exported() {
 
 /// A cluster with these nodes, all ready.
 fn nodes(names: &[&str]) -> Objects {
-    let node = |name: &&str| Arc::new(Node { name: (*name).to_owned(), ready: true, ..Node::default() });
-    Objects { nodes: Some(names.iter().map(node).collect()), ..Objects::default() }
+    let labelled: Vec<(&str, &[(&str, &str)])> = names.iter().map(|&name| (name, &[][..])).collect();
+    labelled_nodes(&labelled)
+}
+
+/// A cluster with these nodes, all ready and, where their labels say nothing else, of Linux.
+fn labelled_nodes(nodes: &[(&str, &[(&str, &str)])]) -> Objects {
+    let node = |(name, labels): &(&str, &[(&str, &str)])| {
+        let labels = [("kubernetes.io/os", "linux")].iter().chain(*labels);
+        let labels = labels.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Arc::new(Node { name: (*name).to_owned(), labels, ready: true })
+    };
+    Objects { nodes: Some(nodes.iter().map(node).collect()), ..Objects::default() }
 }
 
 fn on(node: &str, request: CountsRequest) -> CountsRequest {
@@ -305,6 +315,41 @@ async fn no_node_pages_where_collectors_do_not_say_where_they_run() {
         engine.tick(at(minute, 0)).await.unwrap();
     }
     assert_eq!(pages(&engine).await, [] as [&str; 0]);
+}
+
+#[tokio::test]
+async fn a_node_on_which_no_collector_is_to_be_pages_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = wall(dir.path()).await;
+    let labelled: [(&str, &[(&str, &str)]); 6] = [
+        ("n1", &[]),
+        ("excluded", &[("headroom.dev/exclude", "true")]),
+        ("fargate", &[("eks.amazonaws.com/compute-type", "fargate")]),
+        ("lacking", &[]),
+        ("virtual", &[("type", "virtual-kubelet")]),
+        ("windows", &[("kubernetes.io/os", "windows")]),
+    ];
+    engine.discovered(&labelled_nodes(&labelled), at(0, 0)).await.unwrap();
+    for minute in 0..15 {
+        engine.ingest(on("n1", heartbeat("a", minute))).await.unwrap();
+        engine.tick(at(minute, 0)).await.unwrap();
+    }
+    assert_eq!(pages(&engine).await, ["node/lacking"]);
+}
+
+#[tokio::test]
+async fn a_collector_whose_node_was_never_listed_is_missed_like_any_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = wall(dir.path()).await;
+    engine.discovered(&nodes(&["n1"]), at(0, 0)).await.unwrap();
+    engine.ingest(on("n1", heard("a", 0, 0, Some(1)))).await.unwrap();
+    engine.ingest(on("n1.example.net", heard("b", 0, 0, Some(1)))).await.unwrap();
+    for minute in 2..=12 {
+        engine.ingest(on("n1", heartbeat("a", minute))).await.unwrap();
+        engine.tick(at(minute, 0)).await.unwrap();
+    }
+    assert_eq!(states(&engine, 0..12).await, "RPPPPPPPPPPP");
+    assert_eq!(pages(&engine).await, ["pipeline/b"]);
 }
 
 #[tokio::test]
