@@ -13,7 +13,7 @@ use crate::product::Product;
 #[tokio::test(flavor = "multi_thread")]
 async fn no_line_and_no_page_is_lost_whatever_goes_down() -> Result<()> {
     let _alone = alone().await;
-    let Some(product) = Product::install("kubernetes-faults").await? else { return Ok(()) };
+    let Some(product) = Product::install("kubernetes-faults", &json!({})).await? else { return Ok(()) };
     let mut random = Random::seeded();
     let mut load = Load::new(Run::new(&mut random, now_ms(), 5), "load", &json!({})).await?;
     for node in ["n1", "n1", "n2", "n2", "n2"] {

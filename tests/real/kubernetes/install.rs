@@ -32,7 +32,7 @@ async fn minutes_after_the_install_a_service_has_budgets_documents_archive_dashb
 -> Result<()> {
     let _alone = alone().await;
     let begun = Instant::now();
-    let Some(product) = Product::install("kubernetes-install").await? else { return Ok(()) };
+    let Some(product) = Product::install("kubernetes-install", &json!({})).await? else { return Ok(()) };
     let demo = root().join("tests/real/kubernetes/demo.yaml").display().to_string();
     kubectl(&["apply", "--filename", &demo]).await?;
     kubectl(&["rollout", "status", "deployment/web", "--namespace", "demo", "--timeout", "90s"]).await?;

@@ -13,7 +13,12 @@ use crate::product::Product;
 async fn short_lives_rotations_exclusions_and_renames_lose_nothing_and_tell_nothing_that_is_not_so()
 -> Result<()> {
     let _alone = alone().await;
-    let Some(product) = Product::install("kubernetes-pods").await? else { return Ok(()) };
+    let Some(product) =
+        Product::install("kubernetes-pods", &json!({ "engine": { "persistence": { "enabled": false } } }))
+            .await?
+    else {
+        return Ok(());
+    };
     let mut random = Random::seeded();
     a_pod_that_lives_two_seconds(&product, &mut random).await?;
     a_log_that_the_kubelet_rotates(&product, &mut random).await?;

@@ -39,8 +39,9 @@ pub(crate) struct Product {
 }
 
 impl Product {
-    /// Installs it; waits until all of it is ready. Nothing, said loudly, where a server cannot be had.
-    pub(crate) async fn install(name: &str) -> Result<Option<Self>> {
+    /// Installs it with values that differ by `other`; waits until all of it is ready. Nothing, said loudly, where a server
+    /// cannot be had.
+    pub(crate) async fn install(name: &str, other: &Value) -> Result<Option<Self>> {
         // What a scenario that failed has left.
         let left = helm(&["list", "--all-namespaces", "--output", "json"]).await?;
         for release in serde_json::from_str::<Value>(&left)?.as_array().into_iter().flatten() {
@@ -65,7 +66,8 @@ impl Product {
             forwards.push(Forward::start(BRIDGE, url).await?);
         }
         let urls: Vec<String> = forwards.iter().map(Forward::url).collect();
-        let values = values(name, &urls);
+        let mut values = values(name, &urls);
+        merge(&mut values, other);
         let product =
             Self { search, inbox, name: name.to_owned(), s3, alertmanager, values, _forwards: forwards };
         let secret = json!({ "id": S3::ACCESS_KEY_ID, "secret": S3::SECRET_ACCESS_KEY });
