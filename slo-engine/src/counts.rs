@@ -9,7 +9,7 @@ use slo::objective::slow_requests;
 use slo::series::{Minute, Series};
 use slo::sketch::Sketch;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Why};
 use crate::discovery::{Known, Service};
 use crate::figures::SLIS;
 use crate::specs::Specs;
@@ -32,6 +32,8 @@ pub struct Counts {
     cluster: Arc<Cluster>,
     /// Services of the cluster that have SLOs and no request yet.
     expected: BTreeMap<Service, Source>,
+    /// Some request was counted from the log of an ingress: somebody listens there.
+    hears_ingress: bool,
     reach: Reach,
 }
 
@@ -84,6 +86,10 @@ impl Counts {
                 service
             }
         };
+        if row.key.origin == Origin::Ingress && !self.hears_ingress {
+            self.hears_ingress = true;
+            self.expected.values_mut().for_each(|source| source.settled = None);
+        }
         let threshold = specs.threshold_us(&service);
         let source = self.services.entry(service).or_default().entry(row.key.origin).or_default();
         source.add(row, edges_us, threshold);
@@ -116,6 +122,11 @@ impl Counts {
             self.known = known;
         }
         stays
+    }
+
+    /// Whether a service has requests, or is to have some.
+    pub fn has(&self, service: &Service) -> bool {
+        self.services.contains_key(service) || self.expected.contains_key(service)
     }
 
     /// What the cluster says.
@@ -212,9 +223,13 @@ impl Counts {
             let collectors = source.collectors(&self.reach);
             source.settle(&self.reach, &collectors, now);
         }
-        for source in self.expected.values_mut() {
-            // Its first request may come by any of them.
-            let all = self.reach.read_to.iter().map(|(collector, to)| (collector.as_str(), *to)).collect();
+        for (service, source) in &mut self.expected {
+            let is_routed =
+                self.cluster.get(service).is_some_and(|found| matches!(found.why, Why::Ingress(_)));
+            // Its first request may come by any of them, unless nobody reads what the ingress writes.
+            let is_heard = self.hears_ingress || !is_routed;
+            let all = self.reach.read_to.iter().filter(|_| is_heard);
+            let all = all.map(|(collector, to)| (collector.as_str(), *to)).collect();
             source.settle(&self.reach, &all, now);
         }
         self.reach.moved.clear();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use alerts::{Alert, Input};
 use jiff::Timestamp;
-use slo::counts::{MinuteId, ServiceRef, Sli};
+use slo::counts::{MinuteId, Sli};
 use slo::episode::Episodes;
 
 use super::{Engine, EngineError, State};
@@ -90,7 +90,8 @@ impl State {
         }
     }
 
-    /// Ends what is open of services that have no SLOs any more, or another name: its evidence will not come.
+    /// Ends what is open of services that have no SLOs any more, or whose rows count for another now: its evidence will not
+    /// come.
     pub(super) fn let_go(&mut self, now: Timestamp) -> BTreeSet<(Service, Sli)> {
         let open = self.escalations.incidents().filter(|incident| {
             let label = |name: &str| incident.alert.labels.get(name).map_or("", String::as_str);
@@ -111,10 +112,7 @@ impl State {
     }
 
     fn is_let_go(&self, service: &Service) -> bool {
-        let Service::Named { namespace, name } = service else { return false };
-        let name = ServiceRef::Named { namespace: namespace.clone(), name: name.clone() };
-        let is_renamed = !self.cluster.services.is_empty() && self.counts.known.resolve(&name) != *service;
-        is_renamed || self.cluster.is_excluded(service)
+        !self.counts.has(service) || self.cluster.is_excluded(service)
     }
 
     /// What the receivers of an alert are told of its service.
