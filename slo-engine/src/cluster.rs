@@ -136,9 +136,14 @@ impl Cluster {
         }
     }
 
-    /// Whether an annotation says that a service has no SLOs.
+    /// Whether an annotation says that a service has no SLOs. A workload that logs its own requests is a service without a
+    /// Service: what the others of its namespace say of the namespace holds for it too.
     pub fn is_excluded(&self, service: &Service) -> bool {
+        let Service::Named { namespace, .. } = service else { return false };
+        let beside = self.services.range((namespace.clone(), String::new())..);
+        let mut beside = beside.take_while(|((of, _), _)| of == namespace);
         self.get(service).is_some_and(|found| found.why.is_excluded())
+            || beside.any(|(_, found)| found.why == Why::NamespaceExcluded)
     }
 
     /// Services that have SLOs before their first request, each with the minute since which it is there.
