@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::harness::{Node, cri, pass, requests, runtime, text};
+use crate::app::outlet::PATIENCE;
 
 /// What happens while a collector runs.
 #[derive(Clone, Debug)]
@@ -34,8 +35,9 @@ struct World {
     pod: usize,
 }
 
-/// Seconds; longer than two looks at the files.
-const SEEN: u64 = 3;
+/// Seconds until what happened to a file is seen and spooled: a look, and twice the patience with the one queue that may
+/// fill up here. The round that runs may wait for it, and so may the next one, before it comes to the file.
+const SEEN: u64 = 1 + 2 * PATIENCE.as_secs();
 
 impl World {
     fn new(pods: bool) -> Self {
@@ -150,4 +152,21 @@ proptest! {
         }
         world.check();
     }
+}
+
+#[test]
+fn deleted_files_are_spooled_though_a_queue_that_just_filled_up_is_waited_for() {
+    let mut world = World::new(false);
+    world.live(&[
+        Step::Append { lines: 1 },
+        Step::Append { lines: 1 },
+        Step::Wait { seconds: 21 },
+        Step::Rotate,
+        Step::Append { lines: 297 },
+        Step::Rotate,
+        Step::Hang { hanging: true },
+        Step::DeleteAll,
+    ]);
+    world.live(&[]);
+    world.check();
 }
