@@ -5,8 +5,9 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tests::program::eventually;
 use tests::servers::{Flavor, Search};
+use tokio::time::timeout;
 
-use crate::stack::Stack;
+use crate::stack::{SOON, Stack};
 
 /// A search server that does one thing at a time and keeps one more waiting: the next are refused, item by item.
 const BUSY: &[&str] = &["thread_pool.write.size=1", "thread_pool.write.queue_size=1"];
@@ -36,14 +37,14 @@ async fn a_search_server_that_is_away_or_too_busy_delays_nobody() -> Result<()> 
     write_and_rotate(&mut stack)?;
     // Which of the collector's requests meets a full queue is chance: until one has.
     let refused = "documents are not taken yet";
-    for _ in 0..50 {
-        stack.node.write(20)?;
-        stack.counted().await?;
-        if stack.collector_said(refused)? {
-            break;
+    let until_refused = async {
+        while !stack.collector_said(refused)? {
+            stack.node.write(20)?;
+            stack.counted().await?;
         }
-    }
-    assert!(stack.collector_said(refused)?, "no item of the collector's was refused");
+        anyhow::Ok(())
+    };
+    timeout(4 * SOON, until_refused).await.context("no item of the collector's was refused")??;
     stack.archived().await?;
     stack.indexed(&search).await?;
     noise.stop().await?;
