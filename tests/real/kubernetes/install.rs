@@ -31,6 +31,7 @@ struct Sent {
 async fn minutes_after_the_install_a_service_has_budgets_documents_archive_dashboards_and_a_pager()
 -> Result<()> {
     let _alone = alone().await;
+    Product::leave_nothing().await?;
     let begun = Instant::now();
     let Some(product) = Product::install("kubernetes-install", &json!({})).await? else { return Ok(()) };
     let demo = root().join("tests/real/kubernetes/demo.yaml").display().to_string();

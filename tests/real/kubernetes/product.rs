@@ -42,18 +42,7 @@ impl Product {
     /// Installs it with values that differ by `other`; waits until all of it is ready. Nothing, said loudly, where a server
     /// cannot be had.
     pub(crate) async fn install(name: &str, other: &Value) -> Result<Option<Self>> {
-        // What a scenario that failed has left.
-        let left = helm(&["list", "--all-namespaces", "--output", "json"]).await?;
-        for release in serde_json::from_str::<Value>(&left)?.as_array().into_iter().flatten() {
-            remove(release["namespace"].as_str().context("a release has a namespace")?).await?;
-        }
-        // A new collector would read their logs, too.
-        let gone = async || {
-            let namespaces = kubectl(&["get", "namespaces", "--output", "name"]).await?;
-            let is_there = |name: &str| namespaces.lines().any(|line| line == format!("namespace/{name}"));
-            Ok(pod_folders()?.iter().all(|(namespace, _)| is_there(namespace)))
-        };
-        within(2 * SOON, "the kubelet has removed the logs of pods that are gone", gone).await?;
+        Self::leave_nothing().await?;
         let inbox = Inbox::start().await?;
         let (search, s3, alertmanager) =
             tokio::try_join!(Search::shared(Flavor::Elasticsearch9), S3::start(), Alertmanager::start(None))?;
@@ -79,6 +68,22 @@ impl Product {
         .await?;
         product.helm("install", &json!({})).await?;
         Ok(Some(product))
+    }
+
+    /// Removes what other scenarios have left, and waits until the kubelets have done so too: an empty cluster.
+    pub(crate) async fn leave_nothing() -> Result<()> {
+        // What a scenario that failed has left.
+        let left = helm(&["list", "--all-namespaces", "--output", "json"]).await?;
+        for release in serde_json::from_str::<Value>(&left)?.as_array().into_iter().flatten() {
+            remove(release["namespace"].as_str().context("a release has a namespace")?).await?;
+        }
+        // A new collector would read their logs, too.
+        let gone = async || {
+            let namespaces = kubectl(&["get", "namespaces", "--output", "name"]).await?;
+            let is_there = |name: &str| namespaces.lines().any(|line| line == format!("namespace/{name}"));
+            Ok(pod_folders()?.iter().all(|(namespace, _)| is_there(namespace)))
+        };
+        within(2 * SOON, "the kubelet has removed the logs of pods that are gone", gone).await
     }
 
     /// Upgrades it to values that differ by `other`; waits until all of it is ready.
