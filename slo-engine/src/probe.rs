@@ -27,8 +27,8 @@ pub(crate) struct ProbeArgs {
     within_secs: u64,
 }
 
-#[expect(clippy::disallowed_methods, reason = "a command that waits by the wall clock")]
 /// Prints the line, then says on stderr where it was found and how long it took.
+#[expect(clippy::disallowed_methods, reason = "a command that waits by the wall clock")]
 pub(crate) async fn main(args: &ProbeArgs) -> Result<(), Failure> {
     let env = |name: &str| std::env::var(name).ok();
     let (environment, elasticsearch) = Config::load_elasticsearch(&args.config, &env)

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use archive::{S3Config, S3Store, Store};
+use archive::Store;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -309,18 +309,7 @@ impl Stack {
     }
 
     fn store(&self) -> Store {
-        let config = S3Config {
-            bucket: "lines".to_owned(),
-            region: S3::REGION.to_owned(),
-            endpoint: Some(self.s3.url().to_owned()),
-            key_prefix: "production/".to_owned(),
-            access_key_id: S3::ACCESS_KEY_ID.to_owned(),
-            secret_access_key: S3::SECRET_ACCESS_KEY.to_owned(),
-            force_path_style: true,
-            ca: None,
-            timeout: SOON,
-        };
-        Store::S3(S3Store::new(&config))
+        self.s3.archive("lines", "production/")
     }
 
     /// Whether the collector, in any of its runs, has said this.

@@ -42,9 +42,9 @@ impl Readiness {
         self.waiting().clone()
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a loop hangs by the process's own clock")]
     /// A loop came round, and must do so again `within` a time that it never takes unless it hangs: only a restart mends
     /// that. A loop that never said so is not watched.
+    #[expect(clippy::disallowed_methods, reason = "a loop hangs by the process's own clock")]
     pub fn beat(&self, name: &str, within: Duration) {
         let beat = Beat { last: Instant::now(), within };
         self.beats.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), beat);

@@ -76,6 +76,18 @@ impl Run {
         requests
     }
 
+    /// The same of all containers, of which each has written so many lines.
+    pub fn all_requests(&self, lines: &[u64]) -> Requests {
+        let mut all = Requests::default();
+        for (container, &lines) in (0..).zip(lines) {
+            let requests = self.requests(container, lines);
+            all.total += requests.total;
+            all.failed += requests.failed;
+            all.slow += requests.slow;
+        }
+        all
+    }
+
     fn mark(&self, container: u16, sequence: u64) -> String {
         format!("oracle:{:08x}.{container}.{sequence};", self.id)
     }

@@ -84,14 +84,7 @@ impl Producer {
 
     /// What the requests among them count for.
     pub fn requests(&self) -> Requests {
-        let mut all = Requests::default();
-        for (number, container) in (0..).zip(&self.containers) {
-            let requests = self.run.requests(number, container.lines);
-            all.total += requests.total;
-            all.failed += requests.failed;
-            all.slow += requests.slow;
-        }
-        all
+        self.run.all_requests(&self.lines())
     }
 }
 

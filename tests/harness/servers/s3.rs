@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use archive::{S3Config, S3Store, Store};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -120,6 +122,21 @@ impl S3 {
         let answer = client()?.post(format!("{}/{name}/", self.files())).send().await?;
         ensure!(answer.status().is_success(), "cannot make bucket {name}: {}", answer.status());
         Ok(())
+    }
+
+    /// A bucket as an archive below `key_prefix`.
+    pub fn archive(&self, bucket: &str, key_prefix: &str) -> Store {
+        Store::S3(S3Store::new(&S3Config {
+            bucket: bucket.to_owned(),
+            region: Self::REGION.to_owned(),
+            endpoint: Some(self.url.clone()),
+            key_prefix: key_prefix.to_owned(),
+            access_key_id: Self::ACCESS_KEY_ID.to_owned(),
+            secret_access_key: Self::SECRET_ACCESS_KEY.to_owned(),
+            force_path_style: true,
+            ca: None,
+            timeout: Duration::from_secs(60),
+        }))
     }
 
     /// The objects of a bucket by key, read behind the back of S3.

@@ -113,14 +113,7 @@ impl Load {
 
     /// What the first `lines` lines of each container count for.
     pub(crate) fn requests(&self, lines: &[u64]) -> Requests {
-        let mut all = Requests::default();
-        for (container, &lines) in (0..).zip(lines) {
-            let requests = self.run.requests(container, lines);
-            all.total += requests.total;
-            all.failed += requests.failed;
-            all.slow += requests.slow;
-        }
-        all
+        self.run.all_requests(lines)
     }
 
     /// Whether a line carries this run's mark.

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::{Context, Result};
-use archive::{S3Config, S3Store, Store};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tests::oracle::{Found, found};
@@ -182,21 +181,7 @@ impl Product {
 
     /// Every line in the archive.
     pub(crate) async fn in_archive(&self) -> Result<Vec<Found>> {
-        found::in_archive(&self.store()).await
-    }
-
-    fn store(&self) -> Store {
-        Store::S3(S3Store::new(&S3Config {
-            bucket: "lines".to_owned(),
-            region: S3::REGION.to_owned(),
-            endpoint: Some(self.s3.url().to_owned()),
-            key_prefix: "lines/".to_owned(),
-            access_key_id: S3::ACCESS_KEY_ID.to_owned(),
-            secret_access_key: S3::SECRET_ACCESS_KEY.to_owned(),
-            force_path_style: true,
-            ca: None,
-            timeout: SOON,
-        }))
+        found::in_archive(&self.s3.archive("lines", "lines/")).await
     }
 
     /// What its pods are and said last, for a test that fails.
