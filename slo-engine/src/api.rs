@@ -258,7 +258,10 @@ impl From<EngineError> for Refusal {
             EngineError::BadRows(_) => StatusCode::BAD_REQUEST,
             EngineError::NoIncident(_) => StatusCode::NOT_FOUND,
             EngineError::HeldOtherwise(_) => StatusCode::CONFLICT,
-            EngineError::Filling | EngineError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            EngineError::Filling
+            | EngineError::Stopped
+            | EngineError::NotCommitted(_)
+            | EngineError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         if matches!(error, EngineError::Store(_)) {
             tracing::error!(%error, "request failed");

@@ -18,7 +18,7 @@ use tokio::time::MissedTickBehavior;
 use crate::api::{self, Api};
 use crate::cluster::watch;
 use crate::config::{ArchiveConfig, Config, Elasticsearch, ReportsConfig};
-use crate::engine::{Clock, Engine, Parts};
+use crate::engine::{Clock, Engine, Limits, Parts};
 use crate::export::exporter::{Exporter, Pace};
 use crate::failure::Failure;
 use crate::hold::Hold;
@@ -117,6 +117,7 @@ impl App {
             clock,
             metrics: Metrics::new(registry)?,
             exports: config.elasticsearch.is_some(),
+            limits: Limits::default(),
         };
         let engine = Arc::new(Engine::open(parts).await?);
         let notifiers: Arc<Notifiers> = Arc::new(config.notifiers);

@@ -10,7 +10,6 @@ use slo::silence::silent_since;
 
 use crate::counts::Counts;
 use crate::discovery::{Service, sli_name};
-use crate::figures::SLIS;
 use crate::specs::Specs;
 
 /// Minutes that a collector may say nothing before its silence is an alert.
@@ -55,28 +54,62 @@ pub fn judge(
 ) -> Judged {
     let mut judged = Judged::default();
     for (service, _, source) in counts.judged() {
-        for sli in SLIS {
+        for sli in Sli::ALL {
             let Some(series) = source.series(sli) else { continue };
-            let id = (service.clone(), sli);
-            let state = episodes.entry(id.clone()).or_default();
-            let repeated = again && state.judged.is_some_and(|judged| judged >= at);
-            if repeated {
-                state.judged = None;
-            }
-            let rules = Rules::of(specs.spec(service, sli));
-            let before = state.open.clone();
-            let change =
-                state.step(series, &rules, at).filter(|change| !repeated || change.notice().is_some());
-            if let Some(before) = before.as_ref().filter(|_| repeated) {
-                state.open.get_or_insert_with(|| before.clone()).firing.extend(before.firing.iter().cloned());
-            }
-            if before != state.open {
-                judged.changed.insert(id);
-            }
-            judged.inputs.extend(change.map(|change| input(service, sli, change)));
+            judge_one((service, sli), series, specs.rules(service, sli), episodes, at, again, &mut judged);
         }
     }
     judged
+}
+
+/// Judges some SLOs at an instant that was not judged before; says when each must be looked at next.
+pub fn judge_some(
+    counts: &Counts,
+    specs: &Specs,
+    episodes: &mut AllEpisodes,
+    at: MinuteId,
+    some: &BTreeSet<(Service, Sli)>,
+) -> (Judged, Vec<(MinuteId, (Service, Sli))>) {
+    let (mut judged, mut next) = (Judged::default(), Vec::new());
+    for (service, sli) in some {
+        let source = counts.service(service).filter(|_| !counts.cluster().is_excluded(service));
+        let Some(series) = source.and_then(|(_, source)| source.series(*sli)) else { continue };
+        let rules = specs.rules(service, *sli);
+        judge_one((service, *sli), series, rules, episodes, at, false, &mut judged);
+        let id = (service.clone(), *sli);
+        let look = episodes.get(&id).and_then(|episodes| episodes.next_look(series, rules, at));
+        next.extend(look.map(|look| (look, id)));
+    }
+    (judged, next)
+}
+
+fn judge_one(
+    (service, sli): (&Service, Sli),
+    series: &Series,
+    rules: &Rules,
+    episodes: &mut AllEpisodes,
+    at: MinuteId,
+    again: bool,
+    judged: &mut Judged,
+) {
+    let id = (service.clone(), sli);
+    let state = match episodes.get_mut(&id) {
+        Some(state) => state,
+        None => episodes.entry(id.clone()).or_default(),
+    };
+    let repeated = again && state.judged.is_some_and(|judged| judged >= at);
+    if repeated {
+        state.judged = None;
+    }
+    let before = state.open.clone();
+    let change = state.step(series, rules, at).filter(|change| !repeated || change.notice().is_some());
+    if let Some(before) = before.as_ref().filter(|_| repeated) {
+        state.open.get_or_insert_with(|| before.clone()).firing.extend(before.firing.iter().cloned());
+    }
+    if before != state.open {
+        judged.changed.insert(id);
+    }
+    judged.inputs.extend(change.map(|change| input(service, sli, change)));
 }
 
 /// What is silent or lost at `at`, by alert key; whoever calls compares it with what is open. Collectors are listened for
@@ -178,6 +211,11 @@ fn input(service: &Service, sli: Sli, change: Change) -> Input {
         Change::Upgraded(notice) | Change::Renotified(notice) => Input::Renotify(tell(notice)),
         Change::Resolved { .. } => Input::Resolve { key },
     }
+}
+
+/// An alert about the pipeline itself.
+pub(crate) fn pipeline_alert(key: String, severity: Severity, summary: String) -> Alert {
+    alert(key, severity, summary, "pipeline", MEASUREMENT)
 }
 
 fn alert(key: String, severity: Severity, summary: String, service: &str, slo: &str) -> Alert {

@@ -20,6 +20,7 @@ pub mod kibana;
 pub mod metrics;
 pub mod overview;
 pub mod page;
+mod place;
 mod probe;
 pub mod refill;
 pub mod reports;

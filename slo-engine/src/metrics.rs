@@ -1,22 +1,28 @@
 //! Every metric of the engine; all begin with `headroom_`.
 
-use alerts::Command;
-use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
-use slo::counts::CountsRequest;
+use std::sync::{Arc, PoisonError};
+
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 use telemetry::register;
 
 use crate::cluster::watch::Kind;
-use crate::discovery::sli_name;
-use crate::figures::{Figures, SLIS, budget};
+use crate::engine::{Ingested, Snapshot};
 use crate::reports::keeper::Kept;
+use crate::store::Change;
 
 /// Values of `kind` of a sealed month.
 const SEALED: &str = "seal";
 const RESTATED: &str = "restatement";
 
+/// Values of `reason` of a refused row.
+const UNBELIEVED: &str = "unbelieved_minute";
+const UNKNOWN_SERVICE: &str = "unknown_service";
+
 mod export;
+mod figured;
 
 pub use export::ExportMetrics;
+use figured::{Figured, Shown};
 
 /// Handles of the metrics.
 #[derive(Clone, Debug)]
@@ -24,11 +30,8 @@ pub struct Metrics {
     rows_received: IntCounter,
     rows_added: IntCounter,
     intents: IntCounterVec,
-    judged_to: IntGauge,
-    archive_age: IntGaugeVec,
-    budget_remaining: GaugeVec,
-    sli: GaugeVec,
-    firing: GaugeVec,
+    rows_refused: IntCounterVec,
+    shown: Shown,
     months_sealed: IntCounterVec,
     sealed_to: IntGauge,
     discovery_errors: IntCounterVec,
@@ -39,12 +42,10 @@ pub struct Metrics {
 impl Metrics {
     /// Registers every metric, at zero.
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let slo = &["service", "slo"];
         let counter = |name, help| register(registry, IntCounter::new(name, help));
         let counters =
             |name, help, labels| register(registry, IntCounterVec::new(Opts::new(name, help), labels));
         let instant = |name, help| register(registry, IntGauge::new(name, help));
-        let by_slo = |name, help| register(registry, GaugeVec::new(Opts::new(name, help), slo));
         let metrics = Self {
             rows_received: counter(
                 "headroom_count_rows_received_total",
@@ -55,26 +56,12 @@ impl Metrics {
                 "Count rows that only added to what was there.",
             )?,
             intents: counters("headroom_notifications_total", "Notifications decided on.", &["kind"])?,
-            judged_to: instant(
-                "headroom_judged_to_timestamp_seconds",
-                "Instant up to which burn rates were judged.",
+            rows_refused: counters(
+                "headroom_count_rows_refused_total",
+                "Count rows whose minute nobody believes, and those of services beyond the cap, counted as unattributed.",
+                &["reason"],
             )?,
-            archive_age: register(
-                registry,
-                IntGaugeVec::new(
-                    Opts::new(
-                        "headroom_archive_age_seconds",
-                        "Age of the oldest record that may not be in the collector's archive yet.",
-                    ),
-                    &["collector"],
-                ),
-            )?,
-            budget_remaining: by_slo(
-                "headroom_budget_remaining_ratio",
-                "Share of the 30-day error budget that is left.",
-            )?,
-            sli: by_slo("headroom_sli_ratio", "Good requests of all over 30 days.")?,
-            firing: by_slo("headroom_alert_firing", "1 while an alert of the SLO is open.")?,
+            shown: Shown::default(),
             months_sealed: counters(
                 "headroom_months_sealed_total",
                 "Months that were sealed, or said anew later.",
@@ -91,6 +78,10 @@ impl Metrics {
             )?,
             export: ExportMetrics::new(registry)?,
         };
+        registry.register(Box::new(Figured::new(metrics.shown.clone())?))?;
+        for reason in [UNBELIEVED, UNKNOWN_SERVICE] {
+            metrics.rows_refused.with_label_values(&[reason]);
+        }
         for kind in [SEALED, RESTATED] {
             metrics.months_sealed.with_label_values(&[kind]);
         }
@@ -103,15 +94,17 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// Rows came in; so many of them were news.
-    pub(crate) fn rows_received(&self, request: &CountsRequest, added: usize) {
-        self.rows_received.inc_by(request.rows.len() as u64);
-        self.rows_added.inc_by(added as u64);
+    /// Rows came in, and this became of them.
+    pub(crate) fn rows(&self, received: u64, ingested: &Ingested) {
+        self.rows_received.inc_by(received);
+        self.rows_added.inc_by(ingested.added);
+        self.rows_refused.with_label_values(&[UNBELIEVED]).inc_by(ingested.unbelieved);
+        self.rows_refused.with_label_values(&[UNKNOWN_SERVICE]).inc_by(ingested.folded_names);
     }
 
-    /// The escalation machine decided something.
-    pub(crate) fn commanded(&self, command: &Command) {
-        if let Command::Notify(intent) = command {
+    /// Something was committed.
+    pub(crate) fn committed(&self, change: &Change) {
+        if let Change::Intent(intent) = change {
             self.intents.with_label_values(&[intent.kind.as_str()]).inc();
         }
     }
@@ -131,63 +124,8 @@ impl Metrics {
         }
     }
 
-    /// An instant was judged.
-    pub(crate) fn judged(&self, figures: &Figures<'_>) {
-        self.judged_to.set(figures.now.start().as_second());
-        // A collector that is given up, or has an archive no more, is left out.
-        self.archive_age.reset();
-        for (collector, to_ms) in figures.counts.archives(figures.now) {
-            let age = figures.now.start().as_second().saturating_sub(to_ms.div_euclid(1000));
-            self.archive_age.with_label_values(&[collector]).set(age.max(0));
-        }
-        for (service, _, source) in figures.counts.services() {
-            let name = service.to_string();
-            for sli in SLIS {
-                let labels = [name.as_str(), sli_name(sli)];
-                let spec = figures.specs.spec(service, sli);
-                let budget = budget(source.series(sli), &spec, figures.rolling());
-                let firing = figures.firing.contains(&(service.clone(), sli));
-                self.firing.with_label_values(&labels).set(f64::from(u8::from(firing)));
-                if let Some(remaining) = budget.remaining {
-                    self.budget_remaining.with_label_values(&labels).set(remaining.to_f64());
-                }
-                if let Some(ratio) = budget.sli {
-                    self.sli.with_label_values(&labels).set(ratio.to_f64());
-                }
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use slo::counts::MinuteId;
-
-    use super::*;
-    use crate::counts::Counts;
-    use crate::specs::Specs;
-
-    fn shown(counts: &Counts, registry: &Registry, metrics: &Metrics) -> Vec<String> {
-        let (specs, firing) = (Specs::default(), BTreeSet::new());
-        metrics.judged(&Figures { counts, specs: &specs, now: MinuteId(1000), firing: &firing });
-        let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
-        let ours = text.lines().filter(|line| line.starts_with("headroom_archive_age_seconds{"));
-        ours.map(str::to_owned).collect()
-    }
-
-    #[test]
-    fn the_age_of_an_archive_is_shown_as_long_as_its_collector_has_one() {
-        let registry = Registry::new();
-        let metrics = Metrics::new(&registry).unwrap();
-        let mut counts = Counts::default();
-        counts.read("a", MinuteId(999));
-        counts.read("b", MinuteId(999));
-        counts.archived("b", Some(999 * 60_000 - 1_500));
-        let want = ["headroom_archive_age_seconds{collector=\"b\"} 62"];
-        assert_eq!(shown(&counts, &registry, &metrics), want);
-        counts.archived("b", None);
-        assert_eq!(shown(&counts, &registry, &metrics), Vec::<String>::new());
+    /// What is shown from now on.
+    pub(crate) fn shown(&self, snapshot: &Arc<Snapshot>) {
+        *self.shown.write().unwrap_or_else(PoisonError::into_inner) = snapshot.clone();
     }
 }

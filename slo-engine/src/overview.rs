@@ -248,3 +248,13 @@ pub struct NoticeView {
     /// Whether the receiver has taken it.
     pub delivered: bool,
 }
+
+/// Everything that the page shows.
+pub struct PageModel {
+    /// Figures, alerts and books.
+    pub overview: Overview,
+    /// Every SLO with its charts, in the order of the overview.
+    pub details: Vec<Detail>,
+    /// Incidents, newest first.
+    pub incidents: Vec<IncidentView>,
+}

@@ -3,7 +3,7 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::format::{clock, clock_after, percent, shorten, thousands};
-use crate::overview::{ClusterView, Detail, IncidentView, Overview, PointView, SliceView, SloView};
+use crate::overview::{ClusterView, Detail, IncidentView, Overview, PageModel, PointView, SliceView, SloView};
 
 /// States with their names, the one that needs someone most first.
 const STATES: [(&str, &str); 5] = [
@@ -16,16 +16,6 @@ const STATES: [(&str, &str); 5] = [
 
 /// Lowest share of the budget that a chart shows, so that one deep fall does not flatten the rest.
 const DEEPEST: f64 = -4.0;
-
-/// Everything that the page shows.
-pub struct PageModel {
-    /// Figures, alerts and books.
-    pub overview: Overview,
-    /// Every SLO with its charts, in the order of the overview.
-    pub details: Vec<Detail>,
-    /// Incidents, newest first.
-    pub incidents: Vec<IncidentView>,
-}
 
 /// Renders the page.
 pub fn render(model: &PageModel) -> Markup {

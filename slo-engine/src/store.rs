@@ -1,22 +1,30 @@
-//! The engine's state in SQLite, in a portable subset of SQL. One writer; every method that takes a transaction leaves
-//! the commit to whoever decided what belongs together.
+//! The engine's state in SQLite, in a portable subset of SQL; there is no SQL outside of here. One connection writes, others
+//! read what was committed and hold nobody up; every function that takes a transaction leaves the commit to whoever decided
+//! what belongs together.
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
 use sqlx::{Executor, Row, Sqlite, SqlitePool};
 
 pub mod alerts;
+mod bytes;
+mod change;
 pub mod cluster;
 pub mod counts;
 pub mod exports;
 pub mod ledger;
 pub mod seals;
 
+pub use change::{Change, apply};
+
 /// What makes each version of the schema of the one before it. A step that was released is never changed.
-const STEPS: [&str; 7] = [
+const STEPS: [&str; 8] = [
     include_str!("store/schema.sql"),
     include_str!("store/seals.sql"),
     include_str!("store/refreshes.sql"),
@@ -24,10 +32,31 @@ const STEPS: [&str; 7] = [
     include_str!("store/exports.sql"),
     include_str!("store/cluster.sql"),
     include_str!("store/nodes.sql"),
+    include_str!("store/folded.sql"),
 ];
 
-/// A store of a later version is refused.
+/// The version of this program's schema.
 const SCHEMA_VERSION: usize = STEPS.len();
+
+/// The oldest version whose program can go on with what this one leaves. A step that only adds does not raise it, so that
+/// a rollback over such a step goes on paging.
+const MIN_READER: usize = 8;
+
+/// Keys of the schema's version and of the oldest version whose program can read it.
+const VERSION: &str = "schema_version";
+const READER: &str = "min_reader";
+
+/// Key of who may write: each engine that opens the store to write takes the next number.
+const EPOCH: &str = "epoch";
+
+/// Connections that only read.
+const READERS: u32 = 4;
+
+/// How long a reader waits for a connection; a writer waits longer, since nobody holds its connection for long.
+const READER_WAITS: Duration = Duration::from_secs(5);
+
+/// Pages that a look gives back to the file system.
+const VACUUM_PAGES: u32 = 2000;
 
 /// Key of what tells this store from one that was lost before.
 const IDENTITY: &str = "identity";
@@ -38,7 +67,8 @@ pub type Transaction = sqlx::Transaction<'static, Sqlite>;
 /// The database.
 #[derive(Clone, Debug)]
 pub struct Store {
-    pool: SqlitePool,
+    writer: SqlitePool,
+    readers: SqlitePool,
 }
 
 /// Why the store cannot be used.
@@ -62,6 +92,16 @@ pub enum StoreError {
         /// Why.
         cause: String,
     },
+    /// Somebody else has the right to write.
+    #[error(
+        "another engine (epoch {holder}) writes to this store, this one (epoch {epoch}) must not any more: stop one of them"
+    )]
+    Fenced {
+        /// This engine's.
+        epoch: u64,
+        /// The one in force.
+        holder: u64,
+    },
     /// Written by a later version of this program.
     #[error(
         "the engine's database has schema version {found}, this program knows up to {SCHEMA_VERSION}: run the version that wrote it, or a later one"
@@ -83,36 +123,76 @@ pub(crate) fn reading<E: std::fmt::Display>(what: &'static str) -> impl FnOnce(E
 }
 
 impl Store {
-    /// Opens the database at `path`, made where there is none.
+    /// Opens the database at `path`, made where there is none. A database of an earlier version is copied beside itself
+    /// first, and then brought up to date step by step; each step can be cut off and is gone on with.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
+            .auto_vacuum(SqliteAutoVacuum::Incremental)
+            .busy_timeout(Duration::from_secs(30))
+            .pragma("journal_size_limit", "67108864")
             // A reply and a page follow the commit, so the commit must survive a power cut.
             .synchronous(SqliteSynchronous::Full);
-        // Invariant: one connection, so one writer and no reader that sees half of a tick.
-        let pool = SqlitePoolOptions::new()
-            .max_connections(1)
-            .connect_with(options)
-            .await
-            .map_err(doing("open the file"))?;
-        let store = Self { pool };
-        store.migrate().await?;
+        let readers = options.clone().pragma("query_only", "1");
+        // Invariant: one connection writes, so what an engine decides is in one order.
+        let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options).await;
+        let store = Self {
+            writer: writer.map_err(doing("open the file"))?,
+            readers: SqlitePoolOptions::new()
+                .max_connections(READERS)
+                .acquire_timeout(READER_WAITS)
+                .connect_lazy_with(readers),
+        };
+        store.migrate(path).await?;
         Ok(store)
     }
 
-    /// Starts a transaction; dropped uncommitted, it leaves nothing.
+    /// Starts a transaction that writes; dropped uncommitted, it leaves nothing.
     pub async fn begin(&self) -> Result<Transaction, StoreError> {
-        self.pool.begin().await.map_err(doing("begin a transaction"))
+        self.writer.begin().await.map_err(doing("begin a transaction"))
+    }
+
+    /// Starts a transaction that reads what was committed, beside whoever writes.
+    pub async fn read(&self) -> Result<Transaction, StoreError> {
+        self.readers.begin().await.map_err(doing("begin to read"))
+    }
+
+    /// Takes the right to write: whoever had it before is refused from now on.
+    pub async fn take_epoch(&self) -> Result<u64, StoreError> {
+        let mut tx = self.begin().await?;
+        let last = meta(&mut tx, EPOCH).await?.and_then(|text| text.parse::<u64>().ok());
+        let epoch = last.map_or(1, |last| last + 1);
+        set_meta(&mut tx, EPOCH, &epoch.to_string()).await?;
+        commit(tx).await?;
+        Ok(epoch)
+    }
+
+    /// Starts a transaction of whoever holds `epoch`.
+    pub async fn begin_as(&self, epoch: u64) -> Result<Transaction, StoreError> {
+        let mut tx = self.begin().await?;
+        match meta(&mut tx, EPOCH).await?.and_then(|text| text.parse::<u64>().ok()) {
+            Some(holder) if holder != epoch => Err(StoreError::Fenced { epoch, holder }),
+            _ => Ok(tx),
+        }
+    }
+
+    /// Gives pages that nothing is stored in back to the file system, some at a time.
+    pub async fn shrink(&self) -> Result<(), StoreError> {
+        let sql = sqlx::AssertSqlSafe(format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"));
+        // Each row that it returns is a page.
+        sqlx::query(sql).fetch_all(&self.writer).await.map_err(doing("shrink the file"))?;
+        Ok(())
     }
 
     /// Waits for the last statement and closes the file.
     pub async fn close(self) {
-        self.pool.close().await;
+        self.readers.close().await;
+        self.writer.close().await;
     }
 
-    async fn migrate(&self) -> Result<(), StoreError> {
+    async fn migrate(&self, path: &Path) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         let found = sqlx::query("SELECT name FROM sqlite_master WHERE name = 'meta'")
             .fetch_optional(&mut *tx)
@@ -120,25 +200,85 @@ impl Store {
             .map_err(doing("look for the schema"))?;
         let version = match found {
             None => 0,
-            Some(_) => meta(&mut tx, "schema_version")
-                .await?
-                .unwrap_or_default()
-                .parse()
-                .map_err(reading("schema version"))?,
+            Some(_) => number(&mut tx, VERSION).await?.unwrap_or_default(),
         };
-        let Some(steps) = STEPS.get(version..) else { return Err(StoreError::TooNew { found: version }) };
+        let Some(steps) = STEPS.get(version..) else {
+            return match number(&mut tx, READER).await? {
+                Some(reader) if reader <= SCHEMA_VERSION => Ok(()),
+                _ => Err(StoreError::TooNew { found: version }),
+            };
+        };
         // Whoever only reads beside a running engine must not wait for its write.
         if !steps.is_empty() {
+            if version > 0 {
+                drop(tx);
+                copy_beside(&self.writer, path, version).await?;
+                tx = self.begin().await?;
+            }
             for step in steps {
                 tx.execute(*step).await.map_err(doing("bring the schema up to date"))?;
             }
-            set_meta(&mut tx, "schema_version", &SCHEMA_VERSION.to_string()).await?;
+            alerts::note_resolved(&mut tx).await?;
+            set_meta(&mut tx, VERSION, &SCHEMA_VERSION.to_string()).await?;
+            set_meta(&mut tx, READER, &MIN_READER.to_string()).await?;
         }
         if meta(&mut tx, IDENTITY).await?.is_none() {
             set_meta(&mut tx, IDENTITY, &random()?).await?;
         }
-        commit(tx).await
+        commit(tx).await?;
+        self.pack_old_rows().await
     }
+
+    /// Moves the rows of an earlier version an hour at a time.
+    async fn pack_old_rows(&self) -> Result<(), StoreError> {
+        let (mut moved, mut told) = (0, 0);
+        loop {
+            let mut tx = self.begin().await?;
+            let rows = counts::pack_old_rows(&mut tx).await?;
+            if rows == 0 {
+                break;
+            }
+            commit(tx).await?;
+            moved += rows;
+            if moved / 100_000 > told {
+                told = moved / 100_000;
+                tracing::info!(rows = moved, "packing the count rows of an earlier version");
+            }
+        }
+        if moved > 0 {
+            // It also switches the file to give free pages back from now on.
+            sqlx::query("VACUUM").execute(&self.writer).await.map_err(doing("shrink the file"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Copies a database of an earlier version beside itself, once: whoever goes back to that version starts from the copy.
+async fn copy_beside(pool: &SqlitePool, path: &Path, version: usize) -> Result<(), StoreError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".version-{version}"));
+    let copy = PathBuf::from(name);
+    if copy.exists() {
+        return Ok(());
+    }
+    let unfinished = copy.with_extension("unfinished");
+    let failed = |error: std::io::Error| doing("copy the file before it is brought up to date")(error.into());
+    match std::fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    sqlx::query("VACUUM INTO $1")
+        .bind(unfinished.display().to_string())
+        .execute(pool)
+        .await
+        .map_err(doing("copy the file before it is brought up to date"))?;
+    std::fs::rename(&unfinished, &copy).map_err(failed)?;
+    tracing::info!(copy = %copy.display(), "the store of an earlier version was copied; remove the copy when all is well");
+    Ok(())
+}
+
+async fn number(tx: &mut Transaction, key: &str) -> Result<Option<usize>, StoreError> {
+    meta(tx, key).await?.map(|text| text.parse().map_err(reading("schema version"))).transpose()
 }
 
 /// What tells this store from one that was lost before: random, made with the database.

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use alerts::{Attempt, Command, Incident, Intent, Kind};
+use alerts::{Attempt, Incident, Intent, Kind};
 use slo::counts::CountsRequest;
+use crate::store::Change;
 use telemetry::traces::{Fact, Hop, Span, SpanKind, Trace, record};
 
 /// The hop that the collector tells when it posts counts.
@@ -24,18 +25,18 @@ pub(crate) fn ingested(request: &CountsRequest, begun: Option<SystemTime>) {
 }
 
 /// What was judged since `begun` is committed since `decided`: tells of each incident with news.
-pub(crate) fn decided(commands: &[Command], begun: Option<SystemTime>, decided: Option<SystemTime>) {
+pub(crate) fn decided(changes: &[Change], begun: Option<SystemTime>, decided: Option<SystemTime>) {
     let (Some(begun), Some(decided), Some(committed)) = (begun, decided, telemetry::traces::now()) else {
         return;
     };
     let mut told: BTreeMap<(&str, String), &Intent> = BTreeMap::new();
-    for command in commands {
-        match command {
-            Command::Notify(intent) => {
+    for change in changes {
+        match change {
+            Change::Intent(intent) => {
                 told.entry((&intent.incident.0, instant(intent))).or_insert(intent);
             }
-            Command::Save(incident) if !incident.is_open() => over(incident, committed),
-            Command::Save(_) => {}
+            Change::Incident(incident) if !incident.is_open() => over(incident, committed),
+            _ => {}
         }
     }
     for intent in told.values() {

@@ -199,6 +199,9 @@ fn classify(error: &EngineError) -> SendError {
     match error {
         EngineError::BadRows(_) | EngineError::NoIncident(_) => SendError::Reject { reason },
         EngineError::HeldOtherwise(_) => SendError::AskAgain { reason },
-        EngineError::Filling | EngineError::Store(_) => SendError::Retry { after: None, reason },
+        EngineError::Filling
+        | EngineError::Stopped
+        | EngineError::NotCommitted(_)
+        | EngineError::Store(_) => SendError::Retry { after: None, reason },
     }
 }

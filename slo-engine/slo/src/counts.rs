@@ -232,6 +232,19 @@ pub enum Merge {
     },
 }
 
+impl Sli {
+    /// Both, in the order in which they are shown.
+    pub const ALL: [Self; 2] = [Self::Availability, Self::Latency];
+
+    /// `availability` or `latency`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Availability => "availability",
+            Self::Latency => "latency",
+        }
+    }
+}
+
 impl ByteRange {
     /// Number of bytes.
     pub fn len(self) -> u64 {

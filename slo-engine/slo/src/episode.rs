@@ -173,6 +173,9 @@ impl Episodes {
         }
     }
 
+    /// tmp
+    pub fn next_look(&self, _: &Series, _: &Rules, at: MinuteId) -> Option<MinuteId> { Some(at.plus(1)) }
+
     /// Whether an alert is firing.
     pub fn is_firing(&self) -> bool {
         self.open.is_some()

@@ -133,6 +133,9 @@ impl Series {
         self.measured = (first.0 < to).then_some((first.0, to));
     }
 
+    /// tmp
+    pub fn pack_before(&mut self, _: MinuteId) {}
+
     /// The first known minute.
     pub fn first(&self) -> Option<MinuteId> {
         self.measured.map(|(first, _)| MinuteId(first))

@@ -31,6 +31,38 @@ pub fn silent_since(series: &Series, at: MinuteId) -> Option<MinuteId> {
     is_silent(series, since, at).then_some(since)
 }
 
+/// The first instant of `[from, to]` at which a series is silent by [`silent_since`], if what is known of it does not change.
+/// Costs by the minutes with requests, not by those without.
+pub fn first_silent(series: &Series, from: MinuteId, to: MinuteId) -> Option<MinuteId> {
+    let mut at = from;
+    while at <= to {
+        let last = series.busy(at.plus(-WEEK), at).next_back().map(|(last, _)| last);
+        let next = series.busy(at, to.plus(1)).next().map(|(next, _)| next);
+        let end = next.unwrap_or(to).min(to);
+        if let Some(last) = last {
+            let usual_at = |week: i64| missed_at(series, last.plus(1).plus(-week * WEEK)).map(|at| at.plus(week * WEEK));
+            let first = (1..=4).map(usual_at).try_fold(at, |all, one| Some(all.max(one?)));
+            let first = first.filter(|first| *first <= end.min(last.plus(WEEK)));
+            if let Some(first) = first.filter(|first| silent_since(series, *first).is_some()) {
+                return Some(first);
+            }
+        }
+        at = next?.plus(1);
+    }
+    None
+}
+
+/// When as many requests have come since `from` as make their absence unusual; nothing where they don't within a week.
+fn missed_at(series: &Series, from: MinuteId) -> Option<MinuteId> {
+    let mut total = 0_u64;
+    let mut busy = series.busy(from, from.plus(WEEK));
+    let enough = busy.find(|(_, minute)| {
+        total = total.saturating_add(minute.counts().total);
+        total >= USUAL_REQUESTS
+    });
+    enough.map(|(minute, _)| minute.plus(1))
+}
+
 /// Since when nothing has been measured at `at`, when that is 10 minutes or longer; looks back for a day.
 pub fn unmeasured_since(series: &Series, at: MinuteId) -> Option<MinuteId> {
     let is_unmeasured = |back: &i64| series.get(at.plus(-back)) == Some(Minute::Unmeasured);
@@ -68,6 +100,19 @@ mod tests {
         check(14, 1, true);
         check(14, 0, false);
         check(0, 100, false);
+    }
+
+    #[test]
+    fn the_first_silent_instant_is_the_one_that_looking_at_each_minute_finds() {
+        for (usual, idle) in [(1, 13), (1, 14), (1, 200), (3, 60), (20, 5)] {
+            let (mut series, stop) = stopped(usual);
+            let end = stop.plus(idle);
+            series.set(end, requests(1));
+            series.read_until(end.plus(WEEK));
+            let from = stop.plus(-100);
+            let each = (from.0..=end.0 + 300).map(MinuteId).find(|at| silent_since(&series, *at).is_some());
+            assert_eq!(first_silent(&series, from, end.plus(300)), each, "{usual} {idle}");
+        }
     }
 
     #[test]

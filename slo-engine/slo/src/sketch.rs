@@ -32,6 +32,22 @@ impl Sketch {
         }
     }
 
+    /// tmp
+    pub fn entries(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
+        self.0.iter().map(|(&b, &c)| (b, c))
+    }
+    /// tmp
+    pub fn from_entries(e: Vec<(u16, u64)>) -> Self {
+        Self(e.into_iter().collect())
+    }
+    /// tmp
+    pub fn subtract(&mut self, other: &Self) {
+        for (b, c) in other.entries() {
+            if let Some(s) = self.0.get_mut(&b) { *s = s.saturating_sub(c); }
+        }
+        self.0.retain(|_, c| *c > 0);
+    }
+
     /// Nearest-rank quantile `num/den` in microseconds (middle of its bucket), or nothing for an empty sketch.
     pub fn quantile_us(&self, num: u64, den: u64) -> Option<u64> {
         let total: u128 = self.0.values().map(|&count| u128::from(count)).sum();

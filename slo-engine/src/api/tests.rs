@@ -31,6 +31,7 @@ async fn serve() -> Served {
         clock: Clock::Wall,
         metrics: Metrics::new(&Registry::new()).unwrap(),
         exports: false,
+        limits: crate::engine::Limits::default(),
     };
     let engine = Arc::new(Engine::open(parts).await.unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,10 +1,8 @@
 //! What of the engine's state is to be written to Elasticsearch, slice by slice, so that nobody waits for long.
 
-use std::collections::BTreeSet;
-
 use jiff::Timestamp;
 use search::Environment;
-use slo::counts::{CountsRequest, MinuteId};
+use slo::counts::MinuteId;
 use slo::window::Span;
 
 use super::{Engine, EngineError};
@@ -13,7 +11,7 @@ use crate::export::document::{CountDocument, Document, TallyDocument};
 use crate::export::results::{firing_at, results};
 use crate::figures::Figures;
 use crate::metrics::ExportMetrics;
-use crate::store::counts::{self as rows, Ingested};
+use crate::store::counts as rows;
 use crate::store::exports::{self, Mark, Marked, Progress};
 use crate::store::{self, StoreError, Transaction, alerts as store_alerts};
 
@@ -76,10 +74,8 @@ impl Engine {
         environment: &Environment,
         now: Timestamp,
     ) -> Result<Backlog, EngineError> {
-        let (judged_to, first) = {
-            let state = self.fresh_state().await?;
-            (state.judged_to, state.counts.first_expected())
-        };
+        let snapshot = self.snapshot();
+        let (judged_to, first) = (snapshot.judged_to, snapshot.counts.first_expected());
         let minute = MinuteId::of_timestamp(now);
         let from = minute.plus(-KEEP_UNMEASURED_MINUTES);
         let mut tx = self.store.begin().await?;
@@ -106,7 +102,7 @@ impl Engine {
     /// How much is to be written by the last plan. It takes no mark: one that came after a slice was made must be there when
     /// the slice was written.
     pub async fn export_backlog(&self, now: Timestamp) -> Result<Backlog, EngineError> {
-        let mut tx = self.store.begin().await?;
+        let mut tx = self.store.read().await?;
         let progress = exports::progress(&mut tx).await?.unwrap_or_default();
         Ok(backlog(&mut tx, &progress, MinuteId::of_timestamp(now)).await?)
     }
@@ -118,9 +114,9 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Option<CountSlice>, EngineError> {
         let end = MinuteId::of_timestamp(now).plus(AHEAD_MINUTES);
-        let mut tx = self.store.begin().await?;
+        let mut tx = self.store.read().await?;
         let row_marks = exports::row_marks(&mut tx, end, SLICE_MARKS).await?;
-        let row_documents = exports::marked_rows(&mut tx, end, SLICE_MARKS).await?;
+        let row_documents = exports::marked_rows(&mut tx, &row_marks).await?;
         let last_row = row_marks.last().map(|(mark, _)| mark);
         // Invariant: what is known of a stream is written only when no row of it is missing, so that a collector that goes
         // on behind a tally leaves no request out.
@@ -151,19 +147,17 @@ impl Engine {
         &self,
         environment: &Environment,
     ) -> Result<Option<ResultSlice>, EngineError> {
-        let mut tx = self.store.begin().await?;
+        let mut tx = self.store.read().await?;
         let progress = exports::progress(&mut tx).await?.unwrap_or_default();
         let Some(span) = progress.open.newest(SLICE_MINUTES) else { return Ok(None) };
-        let incidents = store_alerts::incidents(&mut tx).await?;
+        let incidents = store_alerts::incidents_since(&mut tx, span.from.start()).await?;
         drop(tx);
+        let snapshot = self.snapshot();
         let mut documents = Vec::new();
         for minute in span.from.0..span.to.0 {
-            let mut state = self.fresh_state().await?;
-            let judged_to = state.judged_to.unwrap_or_default();
-            state.counts.settle(judged_to);
             let now = MinuteId(minute).plus(1);
             let firing = firing_at(&incidents, now.start());
-            let figures = Figures { counts: &state.counts, specs: &state.specs, now, firing: &firing };
+            let figures = Figures { now, firing: &firing, ..snapshot.figures() };
             documents.extend(results(&figures, environment));
         }
         Ok(Some(ResultSlice { documents, span }))
@@ -196,21 +190,6 @@ impl Progress {
         self.open.remove(MinuteId(i64::MIN), from);
         self.to = self.to.max(Some(closed));
     }
-}
-
-/// What a request made old in Elasticsearch.
-pub(super) fn marks(request: &CountsRequest, ingested: &Ingested, touched: &[MinuteId]) -> BTreeSet<Mark> {
-    let all = ingested.replaced.then_some(&request.rows).into_iter().flatten();
-    let added = ingested.added.iter().map(|&index| &request.rows[index]);
-    let mut marks = BTreeSet::from([Mark::Collector(request.collector.clone())]);
-    marks.extend(request.streams.iter().map(|report| Mark::Stream(report.stream.clone())));
-    for row in all.chain(added) {
-        marks.insert(Mark::Rows(row.key.minute, row.key.stream.clone()));
-        marks.insert(Mark::Results(row.key.minute));
-    }
-    // Of the minutes that a collector has caught up on the first one stands for all: those after it are written with it.
-    marks.extend(touched.iter().min().map(|&minute| Mark::Results(minute)));
-    marks
 }
 
 async fn stream_documents(tx: &mut Transaction, marks: &[Marked]) -> Result<Vec<CountDocument>, StoreError> {

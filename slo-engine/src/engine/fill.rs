@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use slo::counts::{ByteRange, CountsRequest, MinuteId, RowKey};
 
-use super::{Engine, EngineError, export, ingest, ledger};
-use crate::store::{self, StoreError, Transaction, counts as store_counts, exports};
+use super::writer::Work;
+use super::{Engine, EngineError};
+use crate::store::{self, StoreError, Transaction, counts as store_counts};
 
 /// Key of how far filling has come: absent in a store that was never filled.
 const REFILL: &str = "refill";
@@ -50,7 +51,7 @@ pub struct Filled {
 impl Engine {
     /// Whether the state is new, or filling it was begun and not ended.
     pub async fn is_to_be_filled(&self) -> Result<bool, EngineError> {
-        let mut tx = self.store.begin().await?;
+        let mut tx = self.store.read().await?;
         let known = store::meta(&mut tx, REFILL).await?;
         Ok(match known.as_deref() {
             Some(known) => known == "begun",
@@ -73,7 +74,7 @@ impl Engine {
     /// The state is as full as it gets.
     pub async fn end_filling(&self, now: Timestamp) -> Result<(), EngineError> {
         self.note_filling("done", Some(now)).await?;
-        self.state.lock().await.filled_at = Some(now);
+        self.ask(|reply| Work::Filled { at: now, reply }).await?;
         self.filling.send_replace(Filling::No);
         Ok(())
     }
@@ -91,56 +92,22 @@ impl Engine {
 
     /// When a state that was lost was full again; nothing where none was lost.
     pub async fn filled_at(&self) -> Option<Timestamp> {
-        self.state.lock().await.filled_at
+        self.snapshot().filled_at
     }
 
     /// Counts what `count` makes of the bytes of `streams`; it is given those that are counted, and must keep between them.
     pub async fn fill(
         &self,
         streams: &[String],
-        count: impl FnOnce(&HeldRanges) -> Fill,
+        count: impl FnOnce(&HeldRanges) -> Fill + Send + 'static,
     ) -> Result<Filled, EngineError> {
-        let mut state = self.state.lock().await;
-        let mut tx = self.store.begin().await?;
-        let mut held = HeldRanges::new();
-        for stream in streams {
-            held.insert(stream.clone(), store_counts::ranges(&mut tx, stream).await?);
-        }
-        let mut filled = Filled::default();
-        let mut done = Vec::new();
-        let Fill { requests, torn } = count(&held);
-        for request in requests {
-            ingest::check(&request).map_err(EngineError::BadRows)?;
-            let kept = held_beyond(&held, &request);
-            let ingested = store_counts::ingest_keeping(&mut tx, &request, &kept).await?;
-            let touched = ingest::touched(&request, &ingested, None);
-            if self.exports {
-                exports::mark(&mut tx, export::marks(&request, &ingested, &touched)).await?;
-            }
-            ledger::amend(&mut tx, touched).await?;
-            if request.watermark_ms.is_some() {
-                ledger::amend_undecided(&mut tx, &request).await?;
-            }
-            filled.rows += ingested.added.len() as u64;
-            filled.lines += request.streams.iter().map(|report| report.tally.lines).sum::<u64>();
-            done.push((request, ingested, kept));
-        }
-        for key in &torn {
-            store_counts::tear(&mut tx, key).await?;
-        }
-        ledger::amend(&mut tx, torn.iter().map(|key| key.minute).collect::<Vec<MinuteId>>()).await?;
-        let stale = std::mem::replace(&mut state.stale, true) || !torn.is_empty();
-        store::commit(tx).await?;
-        state.stale = stale;
-        for (request, ingested, kept) in &done {
-            state.take(request, ingested, kept);
-        }
-        Ok(filled)
+        let (streams, count) = (streams.to_vec(), Box::new(count));
+        self.ask(|reply| Work::Fill { streams, count, reply }).await
     }
 
     /// The bytes of every stream that are counted.
     pub async fn held_ranges(&self) -> Result<HeldRanges, EngineError> {
-        let mut tx = self.store.begin().await?;
+        let mut tx = self.store.read().await?;
         let mut held = HeldRanges::new();
         for stream in store_counts::positions(&mut tx).await?.into_keys() {
             let ranges = store_counts::ranges(&mut tx, &stream).await?;
@@ -166,7 +133,7 @@ pub(super) async fn filled_at(tx: &mut Transaction) -> Result<Option<Timestamp>,
 }
 
 /// Streams of which more is counted than the request reaches to: whoever sent that is the one to expect more from.
-fn held_beyond(held: &HeldRanges, request: &CountsRequest) -> BTreeSet<String> {
+pub(super) fn held_beyond(held: &HeldRanges, request: &CountsRequest) -> BTreeSet<String> {
     let beyond = |(stream, end): (&String, u64)| {
         held.get(stream).and_then(|ranges| ranges.last()).is_some_and(|last| last.end > end)
     };

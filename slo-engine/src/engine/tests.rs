@@ -40,6 +40,7 @@ async fn engine_by(clock: Clock, dir: &std::path::Path) -> Engine {
         clock,
         metrics: Metrics::new(&Registry::new()).unwrap(),
         exports: true,
+        limits: crate::engine::Limits::default(),
     };
     Engine::open(parts).await.unwrap()
 }

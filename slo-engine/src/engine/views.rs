@@ -1,66 +1,79 @@
 //! What the engine shows of itself.
 
-use super::{Engine, EngineError};
-use crate::figures::{self, Figures};
-use crate::overview::{AlertView, Detail, IncidentView, NoticeView, Overview};
-use crate::page::PageModel;
-use crate::store::{alerts as store_alerts, counts as store_counts};
+use std::collections::BTreeSet;
+
+use super::{Engine, EngineError, Snapshot};
+use crate::cluster::Name;
+use crate::discovery::Service;
+use crate::figures;
+use crate::overview::{AlertView, Detail, IncidentView, NoticeView, Overview, PageModel};
+use crate::store::alerts::{self as store_alerts, IncidentQuery};
+use crate::store::counts as store_counts;
+
+/// Incidents that an overview lists.
+const OVERVIEW_INCIDENTS: u32 = 1000;
 
 impl Engine {
     /// Every service with its budgets, every alert, and the books of the input.
     pub async fn overview(&self) -> Result<Overview, EngineError> {
-        Ok(self.page_model().await?.overview)
+        Ok(overview(&self.snapshot(), &self.incidents().await?))
     }
 
     /// Every SLO with its charts.
     pub async fn details(&self) -> Result<Vec<Detail>, EngineError> {
-        Ok(self.page_model().await?.details)
+        self.with_figures(|figures| figures.details()).await
     }
 
     /// Streams that people should look at: path, lines, and why it could not be read to its end (nothing: it held lines but
     /// no request).
     pub async fn curious_streams(&self) -> Result<Vec<(String, u64, Option<String>)>, EngineError> {
-        let mut tx = self.store.begin().await?;
+        let mut tx = self.store.read().await?;
         Ok(store_counts::curious_streams(&mut tx).await?)
     }
 
-    /// Incidents, newest first.
+    /// Incidents, newest first; of very many the newest ones.
     pub async fn incidents(&self) -> Result<Vec<IncidentView>, EngineError> {
-        let mut tx = self.store.begin().await?;
-        let incidents = store_alerts::incidents(&mut tx).await?;
-        let notices = store_alerts::notices(&mut tx).await?;
+        self.some_incidents(&IncidentQuery { limit: Some(OVERVIEW_INCIDENTS), ..IncidentQuery::default() }).await
+    }
+
+    /// Some incidents, newest first.
+    pub async fn some_incidents(&self, query: &IncidentQuery) -> Result<Vec<IncidentView>, EngineError> {
+        let mut tx = self.store.read().await?;
+        let incidents = store_alerts::some_incidents(&mut tx, query).await?;
+        let notices = store_alerts::notices(&mut tx, &incidents).await?;
         let view = |incident: &alerts::Incident| incident_view(incident, &notices);
-        Ok(incidents.iter().rev().map(view).collect())
+        Ok(incidents.iter().map(view).collect())
     }
 
     /// Everything that the page shows.
     pub async fn page_model(&self) -> Result<PageModel, EngineError> {
         let incidents = self.incidents().await?;
-        let mut state = self.fresh_state().await?;
-        let mut tx = self.store.begin().await?;
-        let tally = store_counts::tally(&mut tx).await?;
-        drop(tx);
-        let now = state.judged_to.or(state.counts.read_to()).unwrap_or_default();
-        state.counts.settle(now);
-        let firing = state.firing();
-        let figures = Figures { counts: &state.counts, specs: &state.specs, now, firing: &firing };
-        let overview = Overview {
-            window: figures.window(),
-            services: figures.services(),
-            alerts: incidents.iter().rev().map(|incident| incident.alert.clone()).collect(),
-            input: figures::input(&tally),
-            warnings: state.warnings(),
-        };
-        Ok(PageModel { overview, details: figures.details(), incidents })
+        let snapshot = self.snapshot();
+        let details = snapshot.figures().details();
+        Ok(PageModel { overview: overview(&snapshot, &incidents), details, incidents })
     }
 
-    /// Runs `show` over the settled figures.
-    pub async fn with_figures<T>(&self, show: impl FnOnce(&Figures<'_>) -> T) -> Result<T, EngineError> {
-        let mut state = self.fresh_state().await?;
-        let now = state.judged_to.or(state.counts.read_to()).unwrap_or_default();
-        state.counts.settle(now);
-        let firing = state.firing();
-        Ok(show(&Figures { counts: &state.counts, specs: &state.specs, now, firing: &firing }))
+    /// Services of which requests were counted.
+    pub async fn counted_services(&self) -> Result<BTreeSet<Name>, EngineError> {
+        self.with_figures(|figures| {
+            let named = |service: &Service| match service {
+                Service::Named { namespace, name } => Some((namespace.clone(), name.clone())),
+                Service::Ambiguous(_) | Service::Unattributed => None,
+            };
+            figures.counts.counted().filter_map(|(service, ..)| named(service)).collect()
+        })
+        .await
+    }
+}
+
+fn overview(snapshot: &Snapshot, incidents: &[IncidentView]) -> Overview {
+    let figures = snapshot.figures();
+    Overview {
+        window: figures.window(),
+        services: figures.services(),
+        alerts: incidents.iter().rev().map(|incident| incident.alert.clone()).collect(),
+        input: figures::input(&snapshot.tally),
+        warnings: snapshot.warnings.clone(),
     }
 }
 

@@ -57,7 +57,7 @@ pub(super) async fn fill(
         };
         let judged = judge_part(&mut judge, part);
         let streams: Vec<String> = judged.streams.iter().map(|judged| judged.stream.id.to_string()).collect();
-        filled += engine.fill(&streams, |held| Fill::of(judged.requests(held))).await?;
+        filled += engine.fill(&streams, move |held| Fill::of(judged.requests(held))).await?;
         let percent = 100 - reader.remaining() * 100 / all.max(1);
         if percent / 10 > told / 10 {
             told = percent;

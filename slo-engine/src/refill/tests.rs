@@ -41,6 +41,7 @@ async fn engine(dir: &Path) -> Engine {
         clock: Clock::Event,
         metrics: Metrics::new(&Registry::new()).unwrap(),
         exports: false,
+        limits: crate::engine::Limits::default(),
     };
     Engine::open(parts).await.unwrap()
 }
@@ -98,7 +99,7 @@ async fn fill(engine: &Engine, part: &Part) -> Filled {
     let mut judge = Sli::new(SliConfig::default(), Arc::new(FormatsSeen::default()));
     let judged = judge_part(&mut judge, part.clone());
     let streams: Vec<String> = part.manifest.contents.streams.keys().cloned().collect();
-    engine.fill(&streams, |held| Fill::of(judged.requests(held))).await.unwrap()
+    engine.fill(&streams, move |held| Fill::of(judged.requests(held))).await.unwrap()
 }
 
 /// A running collector: where it thinks that the engine is.
@@ -212,7 +213,7 @@ async fn what_an_engine_wrote_of_its_streams_gives_the_same_state_and_what_is_no
     lost.ingest(counted(1, 5, 12)).await.unwrap();
     let store = lost.store();
     let mut tx = store.begin().await.unwrap();
-    let rows = counts::all_rows(&mut tx).await.unwrap();
+    let rows = counts::rows_between(&mut tx, MinuteId(i64::MIN), MinuteId(i64::MAX)).await.unwrap();
     for stream in [name(0), name(1)] {
         let whole = Whole {
             rows: rows.iter().filter(|row| row.row.key.stream == stream).cloned().collect(),

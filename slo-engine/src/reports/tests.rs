@@ -39,6 +39,7 @@ pub(super) async fn open(dir: &std::path::Path, zone: &str) -> Engine {
         clock: Clock::Wall,
         metrics: Metrics::new(&Registry::new()).unwrap(),
         exports: false,
+        limits: crate::engine::Limits::default(),
     };
     Engine::open(parts).await.unwrap()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use alerts::{Incident, Intent, IntentId, Kind, Outbox, Pending};
+use alerts::{Incident, IncidentId, Intent, IntentId, Kind, Outbox, Pending};
 use jiff::Timestamp;
 use slo::counts::Sli;
 use slo::episode::Episodes;
@@ -21,14 +21,26 @@ pub struct Notice {
     pub delivered: bool,
 }
 
+/// Which incidents are asked for, newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IncidentQuery {
+    /// Older than this one; from the newest on where there is none.
+    pub before: Option<(Timestamp, IncidentId)>,
+    /// At most so many.
+    pub limit: Option<u32>,
+    /// Only those that are open.
+    pub open: bool,
+}
+
 /// Keeps an incident in place of what was kept under its id.
 pub async fn put_incident(tx: &mut Transaction, incident: &Incident) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO incidents (id, opened_ms, body) VALUES ($1, $2, $3) \
-         ON CONFLICT (id) DO UPDATE SET body = excluded.body",
+        "INSERT INTO incidents (id, opened_ms, resolved_ms, body) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (id) DO UPDATE SET body = excluded.body, resolved_ms = excluded.resolved_ms",
     )
     .bind(incident.id.0.clone())
     .bind(incident.opened_at.as_millisecond())
+    .bind(incident.resolved_at.map(Timestamp::as_millisecond))
     .bind(serde_json::to_string(incident).map_err(reading("incident"))?)
     .execute(&mut **tx)
     .await
@@ -36,13 +48,97 @@ pub async fn put_incident(tx: &mut Transaction, incident: &Incident) -> Result<(
     Ok(())
 }
 
-/// Every incident, oldest first.
+/// Every incident that is kept, oldest first.
 pub async fn incidents(tx: &mut Transaction) -> Result<Vec<Incident>, StoreError> {
     let rows = sqlx::query("SELECT body FROM incidents ORDER BY opened_ms, id")
         .fetch_all(&mut **tx)
         .await
         .map_err(doing("read incidents"))?;
     rows.iter().map(|row| serde_json::from_str(row.get(0)).map_err(reading("incident"))).collect()
+}
+
+/// Some incidents, newest first.
+pub async fn some_incidents(
+    tx: &mut Transaction,
+    query: &IncidentQuery,
+) -> Result<Vec<Incident>, StoreError> {
+    let (before_ms, before_id) = match &query.before {
+        Some((at, id)) => (at.as_millisecond(), id.0.clone()),
+        None => (i64::MAX, String::new()),
+    };
+    let open = if query.open { "AND resolved_ms IS NULL" } else { "" };
+    let sql = format!(
+        "SELECT body FROM incidents WHERE (opened_ms < $1 OR (opened_ms = $1 AND id < $2)) {open} \
+         ORDER BY opened_ms DESC, id DESC LIMIT $3"
+    );
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(before_ms)
+        .bind(before_id)
+        .bind(query.limit.map_or(i64::MAX, i64::from))
+        .fetch_all(&mut **tx)
+        .await
+        .map_err(doing("read incidents"))?;
+    rows.iter().map(|row| serde_json::from_str(row.get(0)).map_err(reading("incident"))).collect()
+}
+
+/// Incidents that were open at some instant from `since` on, oldest first.
+pub async fn incidents_since(tx: &mut Transaction, since: Timestamp) -> Result<Vec<Incident>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT body FROM incidents WHERE resolved_ms IS NULL OR resolved_ms >= $1 ORDER BY opened_ms, id",
+    )
+    .bind(since.as_millisecond())
+    .fetch_all(&mut **tx)
+    .await
+    .map_err(doing("read incidents"))?;
+    rows.iter().map(|row| serde_json::from_str(row.get(0)).map_err(reading("incident"))).collect()
+}
+
+/// Forgets incidents that ended before an instant, and all but the newest `most` of those that have ended, each with its
+/// messages; some at a time. None whose messages wait for a receiver.
+pub async fn forget_incidents(
+    tx: &mut Transaction,
+    before: Timestamp,
+    most: i64,
+) -> Result<u64, StoreError> {
+    let rows = sqlx::query(
+        "SELECT id FROM incidents WHERE resolved_ms IS NOT NULL AND (resolved_ms < $1 OR resolved_ms < \
+         (SELECT resolved_ms FROM incidents WHERE resolved_ms IS NOT NULL ORDER BY resolved_ms DESC LIMIT 1 OFFSET $2)) \
+         AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.incident = incidents.id AND o.state = 'pending') LIMIT 200",
+    )
+    .bind(before.as_millisecond())
+    .bind(most)
+    .fetch_all(&mut **tx)
+    .await
+    .map_err(doing("read old incidents"))?;
+    for row in &rows {
+        for sql in ["DELETE FROM outbox WHERE incident = $1", "DELETE FROM incidents WHERE id = $1"] {
+            sqlx::query(sql)
+                .bind(row.get::<String, _>(0))
+                .execute(&mut **tx)
+                .await
+                .map_err(doing("forget an incident"))?;
+        }
+    }
+    Ok(rows.len() as u64)
+}
+
+/// Notes when incidents of an earlier version ended.
+pub(super) async fn note_resolved(tx: &mut Transaction) -> Result<(), StoreError> {
+    for incident in incidents(tx).await?.iter().filter(|incident| !incident.is_open()) {
+        put_incident(tx, incident).await?;
+    }
+    Ok(())
+}
+
+/// Forgets the episodes of an SLO.
+pub async fn forget_episodes(tx: &mut Transaction, service: &Service, sli: Sli) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM episodes WHERE service = $1 AND sli = $2")
+        .bind(service.to_string())
+        .bind(sli_name(sli))
+        .execute(&mut **tx)
+        .await
+        .map_err(doing("forget an episode"))?;
+    Ok(())
 }
 
 /// Keeps the episodes of an SLO.
@@ -119,18 +215,21 @@ pub async fn put_intent(tx: &mut Transaction, intent: &Intent) -> Result<(), Sto
     insert_intent(tx, intent, seq, intent.created_at).await
 }
 
-/// Every intent of every incident, as added.
-pub async fn notices(tx: &mut Transaction) -> Result<Vec<Notice>, StoreError> {
-    let rows = sqlx::query("SELECT body, state FROM outbox ORDER BY seq, settled_ms")
-        .fetch_all(&mut **tx)
-        .await
-        .map_err(doing("read the outbox"))?;
-    rows.iter()
-        .map(|row| {
+/// Every intent of some incidents, as added.
+pub async fn notices(tx: &mut Transaction, incidents: &[Incident]) -> Result<Vec<Notice>, StoreError> {
+    let mut notices = Vec::new();
+    for incident in incidents {
+        let rows = sqlx::query("SELECT body, state FROM outbox WHERE incident = $1 ORDER BY seq, settled_ms")
+            .bind(incident.id.0.clone())
+            .fetch_all(&mut **tx)
+            .await
+            .map_err(doing("read the outbox"))?;
+        for row in &rows {
             let intent = serde_json::from_str(row.get(0)).map_err(reading("intent"))?;
-            Ok(Notice { intent, delivered: row.get::<&str, _>(1) == "delivered" })
-        })
-        .collect()
+            notices.push(Notice { intent, delivered: row.get::<&str, _>(1) == "delivered" });
+        }
+    }
+    Ok(notices)
 }
 
 async fn insert_intent(
@@ -169,7 +268,7 @@ const REFRESHES: &str = "SELECT o.body, o.attempts, o.refresh_ms AS due_ms, o.se
 
 impl Outbox for Store {
     async fn due(&self, now: Timestamp, limit: usize) -> anyhow::Result<Vec<Pending>> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.read().await?;
         let (mut due, mut lanes) = (Vec::new(), BTreeSet::new());
         for select in [HEADS, REFRESHES] {
             let sql = format!(
@@ -192,7 +291,7 @@ impl Outbox for Store {
     }
 
     async fn next_attempt_at(&self) -> anyhow::Result<Option<Timestamp>> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.read().await?;
         let mut next = None;
         for select in [HEADS, REFRESHES] {
             let sql = sqlx::AssertSqlSafe(format!("SELECT MIN(due_ms) FROM ({select}) AS waiting"));

@@ -55,8 +55,8 @@ impl Mark {
 }
 
 /// Marks, or marks anew.
-pub async fn mark(tx: &mut Transaction, marks: BTreeSet<Mark>) -> Result<(), StoreError> {
-    let marks: Vec<Mark> = marks.into_iter().collect();
+pub async fn mark(tx: &mut Transaction, marks: &BTreeSet<Mark>) -> Result<(), StoreError> {
+    let marks: Vec<&Mark> = marks.iter().collect();
     for marks in marks.chunks(MARKS_A_STATEMENT) {
         let mut query =
             QueryBuilder::<Sqlite>::new("INSERT INTO export_marks (kind, minute, name, generation) ");
@@ -93,7 +93,7 @@ pub async fn unmark(tx: &mut Transaction, marks: &[Marked]) -> Result<(), StoreE
 pub async fn mark_all(tx: &mut Transaction, from: MinuteId) -> Result<(), StoreError> {
     forget(tx).await?;
     let rows = "INSERT INTO export_marks (kind, minute, name, generation) \
-         SELECT DISTINCT 'rows', minute, stream, 1 FROM counts WHERE minute >= $1";
+         SELECT 'rows', minute, stream, 1 FROM rows WHERE minute >= $1";
     sqlx::query(rows).bind(from.0).execute(&mut **tx).await.map_err(doing("mark all count rows"))?;
     for all in [
         "INSERT INTO export_marks (kind, minute, name, generation) SELECT 'stream', 0, stream, 1 FROM streams",
@@ -154,22 +154,15 @@ pub async fn row_marks(tx: &mut Transaction, end: MinuteId, limit: i64) -> Resul
     Ok(rows.iter().map(marked).collect())
 }
 
-/// The rows that the same call of [`row_marks`] names.
-pub async fn marked_rows(
-    tx: &mut Transaction,
-    end: MinuteId,
-    limit: i64,
-) -> Result<Vec<StoredRow>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT c.* FROM (SELECT minute, name FROM export_marks WHERE kind = 'rows' AND minute < $1 \
-         ORDER BY minute, name LIMIT $2) m JOIN counts c ON c.minute = m.minute AND c.stream = m.name",
-    )
-    .bind(end.0)
-    .bind(limit)
-    .fetch_all(&mut **tx)
-    .await
-    .map_err(doing("read marked rows"))?;
-    rows.iter().map(counts::stored_row).collect()
+/// The rows that `marks` are about, in the order of the marks.
+pub async fn marked_rows(tx: &mut Transaction, marks: &[Marked]) -> Result<Vec<StoredRow>, StoreError> {
+    let mut rows = Vec::new();
+    for (mark, _) in marks {
+        if let Mark::Rows(minute, stream) = mark {
+            rows.extend(counts::rows_of(tx, *minute, stream).await?);
+        }
+    }
+    Ok(rows)
 }
 
 /// Marked streams none of whose rows is marked behind `last` and before `end`.

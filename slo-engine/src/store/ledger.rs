@@ -1,8 +1,7 @@
 //! The ledger in the store: blocks are appended and read, never changed.
 
-use slo::counts::{Counts, MinuteId};
-use slo::ledger::{Block, Entry, EntryState, Tip};
-use slo::series::Minute;
+use slo::counts::MinuteId;
+use slo::ledger::{Block, Tip};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
@@ -70,53 +69,20 @@ pub async fn blocks_of(tx: &mut Transaction, minute: MinuteId) -> Result<Vec<Blo
     rows.iter().map(block).collect()
 }
 
-/// Appends what is said of a minute: what is not idle the first time, afterwards only what changed, and nothing when
-/// nothing did. An SLO without a word was idle; so was one that was said and is not among the entries any more: its requests
-/// count for another name.
-pub async fn say(
-    tx: &mut Transaction,
-    tip: Tip,
-    minute: MinuteId,
-    entries: Vec<Entry>,
-) -> Result<Tip, StoreError> {
-    let said = blocks_of(tx, minute).await?;
-    let table = slo::ledger::table(&said);
-    let is_news = |entry: &Entry| match table.get(&(minute, entry.service.clone(), entry.sli)) {
-        Some(word) => word != entry,
-        None => entry.minute() != Minute::IDLE,
-    };
-    let is_said =
-        |service: &str, sli| entries.iter().any(|entry| entry.service == service && entry.sli == sli);
-    let moved =
-        table.values().filter(|word| word.minute() != Minute::IDLE && !is_said(&word.service, word.sli));
-    let moved: Vec<Entry> = moved.map(idle).collect();
-    let news: Vec<Entry> = entries.into_iter().filter(is_news).chain(moved).collect();
-    if news.is_empty() {
-        return Ok(tip);
+/// Notes that minutes that were already said have changed; a later tick amends them.
+pub async fn note_amendments(tx: &mut Transaction, minutes: &[MinuteId]) -> Result<(), StoreError> {
+    for minute in minutes {
+        sqlx::query("INSERT INTO amendments (minute) VALUES ($1) ON CONFLICT (minute) DO NOTHING")
+            .bind(minute.0)
+            .execute(&mut **tx)
+            .await
+            .map_err(doing("note an amendment"))?;
     }
-    let amendment = u32::try_from(said.len()).map_err(reading("ledger"))?;
-    let block = Block::new(tip, minute, amendment, news).map_err(reading("ledger block"))?;
-    append(tx, &block).await?;
-    Ok(Tip { next: tip.next + 1, hash: block.hash() })
-}
-
-fn idle(word: &Entry) -> Entry {
-    let (service, sli) = (word.service.clone(), word.sli);
-    Entry { service, sli, state: EntryState::Read, counts: Counts::default(), ladder: Vec::new() }
-}
-
-/// Notes that a minute that was already said has changed; the next tick amends it.
-pub async fn note_amendment(tx: &mut Transaction, minute: MinuteId) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO amendments (minute) VALUES ($1) ON CONFLICT (minute) DO NOTHING")
-        .bind(minute.0)
-        .execute(&mut **tx)
-        .await
-        .map_err(doing("note an amendment"))?;
     Ok(())
 }
 
 /// Notes every minute of `[from, to)` of which something was said.
-pub async fn note_amendments(tx: &mut Transaction, from: MinuteId, to: MinuteId) -> Result<(), StoreError> {
+pub async fn note_said(tx: &mut Transaction, from: MinuteId, to: MinuteId) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO amendments (minute) SELECT DISTINCT minute FROM ledger WHERE minute >= $1 AND minute < $2 \
          ON CONFLICT (minute) DO NOTHING",
@@ -129,15 +95,26 @@ pub async fn note_amendments(tx: &mut Transaction, from: MinuteId, to: MinuteId)
     Ok(())
 }
 
-/// Minutes that are to be amended; the note is gone with the transaction that amends them.
-pub async fn take_amendments(tx: &mut Transaction) -> Result<Vec<MinuteId>, StoreError> {
-    let rows = sqlx::query("DELETE FROM amendments RETURNING minute")
+/// The first minutes that are to be amended.
+pub async fn amendments(tx: &mut Transaction, limit: i64) -> Result<Vec<MinuteId>, StoreError> {
+    let rows = sqlx::query("SELECT minute FROM amendments ORDER BY minute LIMIT $1")
+        .bind(limit)
         .fetch_all(&mut **tx)
         .await
         .map_err(doing("read the amendments"))?;
-    let mut minutes: Vec<MinuteId> = rows.iter().map(|row| MinuteId(row.get(0))).collect();
-    minutes.sort_unstable();
-    Ok(minutes)
+    Ok(rows.iter().map(|row| MinuteId(row.get(0))).collect())
+}
+
+/// Minutes were amended.
+pub async fn amended(tx: &mut Transaction, minutes: &[MinuteId]) -> Result<(), StoreError> {
+    for minute in minutes {
+        sqlx::query("DELETE FROM amendments WHERE minute = $1")
+            .bind(minute.0)
+            .execute(&mut **tx)
+            .await
+            .map_err(doing("take back an amendment"))?;
+    }
+    Ok(())
 }
 
 fn block(row: &SqliteRow) -> Result<Block, StoreError> {

@@ -37,6 +37,7 @@ async fn engine(dir: &Path, registry: &Registry) -> Arc<Engine> {
         clock: Clock::Wall,
         metrics: Metrics::new(registry).unwrap(),
         exports: true,
+        limits: crate::engine::Limits::default(),
     };
     Arc::new(Engine::open(parts).await.unwrap())
 }

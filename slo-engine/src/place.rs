@@ -2,8 +2,10 @@
 
 use slo::counts::{ByteRange, Merge, merge};
 
+use crate::store::counts::{StoredRow, StoredTally, add_ladder};
+
 /// Something that is said of a byte range.
-pub(super) trait Ranged {
+pub(crate) trait Ranged {
     /// The bytes.
     fn range(&self) -> ByteRange;
 
@@ -19,7 +21,7 @@ pub(super) trait Ranged {
 
 /// What became of one range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Put {
+pub(crate) enum Put {
     /// It was there.
     Repeat,
     /// It stands beside those that were there.
@@ -32,7 +34,7 @@ pub(super) enum Put {
 ///
 /// Of ranges that cut through each other the ones that hold more bytes stay and are torn for good: which requests are
 /// lost cannot be told, so no later range mends it.
-pub(super) fn place<T: Ranged>(held: &mut Vec<T>, mut new: T) -> Put {
+pub(crate) fn place<T: Ranged>(held: &mut Vec<T>, mut new: T) -> Put {
     let range = new.range();
     let ranges: Vec<ByteRange> = held.iter().map(Ranged::range).collect();
     let touched = |old: &T| old.range().overlaps(range);
@@ -70,4 +72,49 @@ fn join_adjacent<T: Ranged>(held: &mut Vec<T>) {
         }
     }
     *held = joined;
+}
+
+impl Ranged for StoredRow {
+    fn range(&self) -> ByteRange {
+        self.row.range
+    }
+
+    fn add(&mut self, next: &Self) -> bool {
+        if self.edges_us != next.edges_us {
+            return false;
+        }
+        self.row.range.end = next.row.range.end;
+        self.row.counts += next.row.counts;
+        add_ladder(&mut self.row.ladder, &next.row.ladder);
+        self.row.sketch.merge(&next.row.sketch);
+        self.partial |= next.partial;
+        true
+    }
+
+    fn tear(&mut self) {
+        self.partial = true;
+    }
+
+    fn is_torn(&self) -> bool {
+        self.partial
+    }
+}
+
+impl Ranged for StoredTally {
+    fn range(&self) -> ByteRange {
+        self.range
+    }
+
+    fn add(&mut self, next: &Self) -> bool {
+        self.range.end = next.range.end;
+        self.tally += next.tally;
+        true
+    }
+
+    // The minutes of the rows are marked; a tally is of no minute.
+    fn tear(&mut self) {}
+
+    fn is_torn(&self) -> bool {
+        false
+    }
 }

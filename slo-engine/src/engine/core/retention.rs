@@ -1,0 +1,77 @@
+//! What is kept, and for how long.
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use slo::counts::MinuteId;
+use slo::window::{DAY, month_of};
+
+use super::Core;
+use crate::counts::KEEP_UNMEASURED_MINUTES;
+use crate::store::Change;
+
+/// Days of a month that the one before it is still to be sealed in: 72 h after its end, and some to spare.
+const SEALS_UNTIL_DAY: i64 = 10;
+
+/// Minutes beyond the longest window that are kept.
+const SPARE: i64 = 2 * DAY;
+
+/// How long incidents that have ended are kept: reports of two months name them.
+const INCIDENTS_KEPT: SignedDuration = SignedDuration::from_hours(100 * 24);
+
+/// Most incidents that have ended that are kept.
+const MOST_INCIDENTS: i64 = 20_000;
+
+/// From when on things are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) struct Keep {
+    /// Minutes, rows, cells, streams and collectors.
+    pub(in super::super) minutes: MinuteId,
+    /// Incidents that have ended.
+    pub(in super::super) incidents: Timestamp,
+    /// Most of these.
+    pub(in super::super) most_incidents: i64,
+}
+
+impl Core {
+    /// Minutes that a window may reach back.
+    pub(super) fn kept_minutes(&self) -> i64 {
+        let longest = i64::from(self.specs.longest_window_days()) * DAY + SPARE;
+        longest.max(KEEP_UNMEASURED_MINUTES)
+    }
+
+    /// From when on things are kept at an instant: as far as a window reaches, and the whole of a month that is to be sealed.
+    pub(in super::super) fn keep(&self, now: Timestamp) -> Keep {
+        let at = MinuteId::of_timestamp(now);
+        let month = month_of(at, &TimeZone::UTC).from;
+        let last = (at.0 - month.0 < SEALS_UNTIL_DAY * DAY).then(|| {
+            // A zone may be ahead of UTC by most of a day.
+            month_of(month.plus(-1), &TimeZone::UTC).from.plus(-DAY)
+        });
+        let windows = at.plus(-self.kept_minutes());
+        let incidents = now.checked_sub(INCIDENTS_KEPT).unwrap_or(Timestamp::MIN);
+        Keep {
+            minutes: last.map_or(windows, |last| last.min(windows)),
+            incidents,
+            most_incidents: MOST_INCIDENTS,
+        }
+    }
+
+    /// Forgets what was forgotten in the store, and episodes of services that left.
+    pub(in super::super) fn forget(
+        &mut self,
+        before: MinuteId,
+        streams: &[String],
+        collectors: &[String],
+    ) -> Vec<Change> {
+        self.counts.forget(before, streams, collectors);
+        let counts = &self.counts;
+        let over: Vec<_> = self
+            .episodes
+            .iter()
+            .filter(|((service, _), episodes)| !counts.has(service) && episodes.open.is_none())
+            .map(|(id, _)| id.clone())
+            .collect();
+        over.iter().for_each(|id| drop(self.episodes.remove(id)));
+        over.into_iter().map(|(service, sli)| Change::Episodes(service, sli, None)).collect()
+    }
+}

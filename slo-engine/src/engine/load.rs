@@ -1,0 +1,100 @@
+//! The core as the store holds it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use alerts::{Escalations, Policies};
+use slo::counts::MinuteId;
+
+use super::core::{self, Core};
+use super::{Clock, EngineError, Limits, fill};
+use crate::cluster::{Cluster, Name};
+use crate::counts::Counts;
+use crate::specs::Specs;
+use crate::store::alerts as store_alerts;
+use crate::store::{self, StoreError, Transaction, cluster as store_cluster, counts as rows, ledger};
+
+/// What is known before the store is read.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) specs: Specs,
+    pub(super) services: BTreeSet<Name>,
+    pub(super) clock: Clock,
+    pub(super) exports: bool,
+    pub(super) limits: Limits,
+}
+
+/// Makes the core anew.
+pub(super) async fn core(
+    tx: &mut Transaction,
+    known: Known,
+    policies: Policies,
+) -> Result<Core, EngineError> {
+    let Known { specs: documents, services, clock, exports, limits } = known;
+    let cluster = Arc::new(store_cluster::cluster(tx).await?);
+    let specs = Arc::new(documents.annotated(&cluster));
+    let counts = counts(tx, &specs, &services, &cluster, clock).await?;
+    let episodes = store_alerts::episodes(tx).await?;
+    Ok(Core {
+        counts,
+        specs,
+        documents,
+        services,
+        cluster,
+        warnings: Vec::new(),
+        clock,
+        limits,
+        stale: false,
+        judged_to: minute(tx, "judged_to").await?,
+        listening_since: None,
+        episodes: episodes.into_iter().map(|(service, sli, state)| ((service, sli), state)).collect(),
+        escalations: Escalations::restore(policies.clone(), store_alerts::incidents(tx).await?),
+        policies,
+        filled_at: fill::filled_at(tx).await?,
+        ledger_to: minute(tx, core::LEDGER_TO).await?,
+        tip: ledger::tip(tx).await?,
+        tally: rows::tally(tx).await?,
+        exports,
+        notes: std::collections::BTreeMap::new(),
+        overflown: None,
+    })
+}
+
+/// Makes the counts anew.
+pub(super) async fn counts(
+    tx: &mut Transaction,
+    specs: &Specs,
+    services: &BTreeSet<Name>,
+    cluster: &Arc<Cluster>,
+    clock: Clock,
+) -> Result<Counts, StoreError> {
+    let mut known = core::known(services, cluster);
+    known.namespaces.extend(rows::namespaces(tx).await?);
+    // Names decide what other names mean, so all are learned before the first row counts.
+    let minutes = rows::minutes_with_rows(tx).await?;
+    rows::all_cells(tx, |block| block.series.keys().for_each(|key| known.learn(&key.service))).await?;
+    for minute in &minutes {
+        let rows = rows::rows_between(tx, *minute, minute.plus(1)).await?;
+        rows.iter().for_each(|row| known.learn(&row.row.key.service));
+    }
+    let mut counts = Counts::new(known, clock == Clock::Event);
+    for (stream, collector) in rows::owners(tx).await? {
+        counts.sends(&collector, &stream);
+    }
+    for collector in rows::all_collectors(tx).await? {
+        counts.put_collector(&collector);
+    }
+    rows::all_cells(tx, |block| counts.add_cells(block, specs)).await?;
+    for minute in minutes {
+        for stored in rows::rows_between(tx, minute, minute.plus(1)).await? {
+            let key = stored.row.key.clone();
+            counts.change(&key, &[], &[stored], specs);
+        }
+    }
+    counts.expect(cluster.clone());
+    Ok(counts)
+}
+
+async fn minute(tx: &mut Transaction, key: &str) -> Result<Option<MinuteId>, StoreError> {
+    Ok(store::meta(tx, key).await?.and_then(|text| text.parse().ok()).map(MinuteId))
+}

@@ -1,0 +1,126 @@
+//! What the writer does of its own accord, a slice at a time so that nobody waits long: says what is due in the ledger,
+//! folds rows into cells, forgets what no window reaches.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use slo::cells::HourBlock;
+use slo::counts::{MinuteId, Sli};
+
+use super::core::{Core, Ladder};
+use super::writer::{Writer, elapsed, instant};
+use super::{Clock, EngineError};
+use crate::store::{self, Change, StoreError, Transaction, alerts, counts as rows, ledger, reading};
+
+/// Minutes of the ledger that are said at once by the wall clock.
+const SLICE_MINUTES: i64 = 10;
+
+/// The same in event time, where nobody waits.
+const EVENT_SLICE_MINUTES: i64 = 1000;
+
+/// How long the ledger may hold up a tick.
+const LEDGER_TAKES: Duration = Duration::from_millis(100);
+
+/// Amendments that are read at once.
+const AMENDMENTS: i64 = 20;
+
+/// How long after their end minutes fold: until then rows may come in another cut.
+const FOLDS_AFTER: SignedDuration = SignedDuration::from_hours(2);
+
+/// How long rows wait for an Elasticsearch that is away before they fold without it.
+const WAITS_FOR_EXPORT: SignedDuration = SignedDuration::from_hours(72);
+
+/// Says what is due, as much as a tick may be held up for.
+pub(super) async fn say_some(core: &mut Core, tx: &mut Transaction) -> Result<(), EngineError> {
+    let begun = instant();
+    while say(core, tx, SLICE_MINUTES).await? && elapsed(begun) < LEDGER_TAKES {}
+    Ok(())
+}
+
+/// Says everything that is due.
+pub(super) async fn say_all(core: &mut Core, tx: &mut Transaction) -> Result<(), EngineError> {
+    while say(core, tx, EVENT_SLICE_MINUTES).await? {}
+    Ok(())
+}
+
+/// Says some of what is due, amendments first; whether there is more.
+async fn say(core: &mut Core, tx: &mut Transaction, span: i64) -> Result<bool, EngineError> {
+    let Some(slice) = core.due(span) else { return Ok(false) };
+    let mut cells = Cells::default();
+    let amendments = ledger::amendments(tx, AMENDMENTS).await?;
+    for &minute in &amendments {
+        let said = ledger::blocks_of(tx, minute).await?;
+        let ladders = cells.ladders(tx, minute).await?;
+        let changes = core.say(minute, &said, ladders).map_err(reading("ledger"))?;
+        store::apply(tx, &changes).await?;
+    }
+    if !amendments.is_empty() {
+        store::apply(tx, &[Change::Amended(amendments)]).await?;
+        return Ok(true);
+    }
+    for minute in slice.minutes {
+        let ladders = cells.ladders(tx, minute).await?;
+        let changes = core.say(minute, &[], ladders).map_err(reading("ledger"))?;
+        store::apply(tx, &changes).await?;
+    }
+    let changes = core.said_to(slice.to);
+    store::apply(tx, &changes).await?;
+    Ok(slice.more)
+}
+
+/// The cells of the hour that was asked for last.
+#[derive(Debug, Default)]
+struct Cells {
+    hour: Option<i64>,
+    block: Option<HourBlock>,
+}
+
+impl Cells {
+    /// Latencies that rows and cells of a minute hold.
+    async fn ladders(&mut self, tx: &mut Transaction, minute: MinuteId) -> Result<Vec<Ladder>, StoreError> {
+        let rows = rows::rows_between(tx, minute, minute.plus(1)).await?;
+        let latencies = rows.into_iter().filter(|row| row.row.key.sli == Sli::Latency);
+        let mut ladders: Vec<Ladder> = latencies
+            .map(|stored| (stored.row.key.service, stored.row.key.origin, stored.row.ladder))
+            .collect();
+        let hour = minute.0.div_euclid(60);
+        if self.hour != Some(hour) {
+            self.block = rows::cells(tx, hour).await?;
+            self.hour = Some(hour);
+        }
+        for (key, hour) in self.block.iter().flat_map(|block| &block.series) {
+            if let (Sli::Latency, Some(cell)) = (key.sli, hour.minutes.get(&minute)) {
+                ladders.push((key.service.clone(), key.origin, cell.ladder.clone()));
+            }
+        }
+        Ok(ladders)
+    }
+}
+
+/// Folds and forgets some of what is due; whether there is more.
+pub(super) async fn look(writer: &mut Writer, now: Timestamp) -> Result<bool, EngineError> {
+    if writer.core.clock == Clock::Event {
+        return Ok(false);
+    }
+    let before = |span: SignedDuration| {
+        MinuteId::of_timestamp(now.checked_sub(span).unwrap_or(Timestamp::MIN))
+    };
+    let mut tx = writer.store.begin_as(writer.epoch).await?;
+    let folded = rows::fold(&mut tx, before(FOLDS_AFTER), before(WAITS_FOR_EXPORT)).await?;
+    let keep = writer.core.keep(now);
+    rows::forget_rows(&mut tx, keep.minutes).await?;
+    let streams = rows::forget_streams(&mut tx, keep.minutes.start().as_millisecond()).await?;
+    let collectors = writer.core.counts.silent_collectors(keep.minutes);
+    for collector in &collectors {
+        rows::forget_collector(&mut tx, collector).await?;
+    }
+    let incidents = alerts::forget_incidents(&mut tx, keep.incidents, keep.most_incidents).await?;
+    let changes = writer.core.forget(keep.minutes, &streams, &collectors);
+    store::apply(&mut tx, &changes).await?;
+    store::commit(tx).await?;
+    let more = folded.more || !streams.is_empty() || incidents > 0;
+    if !more {
+        writer.store.shrink().await?;
+    }
+    Ok(more)
+}
