@@ -4,6 +4,7 @@ pub mod budget;
 pub mod burn;
 pub mod counts;
 pub mod episode;
+mod leb128;
 pub mod ledger;
 pub mod low_traffic;
 pub mod objective;
