@@ -95,6 +95,7 @@ pub struct Counts {
 
 /// One row: counts of a key within a byte range.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "FlatRow")]
 pub struct CountRow {
     /// What is counted, where and when.
     #[serde(flatten)]
@@ -106,11 +107,30 @@ pub struct CountRow {
     pub counts: Counts,
     /// Latency only, else empty: requests by bucket, `ladder[i]` of them in `[edges[i-1], edges[i])`, the last one at
     /// or over the last edge; `edges.len() + 1` entries that add up to `total`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ladder: Vec<u64>,
     /// Latency only: a mergeable sketch for display; decides nothing.
-    #[serde(default, skip_serializing_if = "Sketch::is_empty")]
+    #[serde(skip_serializing_if = "Sketch::is_empty")]
     pub sketch: Sketch,
+}
+
+/// A row as it is written: what serde flattens it would put aside field by field to read it.
+#[derive(Deserialize)]
+struct FlatRow {
+    stream: String,
+    service: ServiceRef,
+    origin: Origin,
+    sli: Sli,
+    version: u32,
+    minute: MinuteId,
+    range: ByteRange,
+    total: u64,
+    bad: u64,
+    excluded: u64,
+    #[serde(default)]
+    ladder: Vec<u64>,
+    #[serde(default)]
+    sketch: Sketch,
 }
 
 /// What became of the lines in one byte range of one stream: the books of the input.
@@ -233,15 +253,24 @@ pub enum Merge {
 }
 
 impl Sli {
-    /// Both, in the order in which they are shown.
+    /// Both of them, in order.
     pub const ALL: [Self; 2] = [Self::Availability, Self::Latency];
 
-    /// `availability` or `latency`.
+    /// Its name, as JSON has it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Availability => "availability",
             Self::Latency => "latency",
         }
+    }
+}
+
+impl From<FlatRow> for CountRow {
+    fn from(row: FlatRow) -> Self {
+        let FlatRow { stream, service, origin, sli, version, minute, .. } = row;
+        let FlatRow { range, total, bad, excluded, ladder, sketch, .. } = row;
+        let key = RowKey { stream, service, origin, sli, version, minute };
+        Self { key, range, counts: Counts { total, bad, excluded }, ladder, sketch }
     }
 }
 

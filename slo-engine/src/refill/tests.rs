@@ -10,7 +10,7 @@ use collector::transform::sli::{FormatsSeen, Sli, SliConfig};
 use jiff::Timestamp;
 use prometheus::Registry;
 use proptest::prelude::*;
-use slo::counts::CountsRequest;
+use slo::counts::{CountsRequest, MinuteId};
 
 use super::archive::judge_part;
 use super::elasticsearch::Whole;

@@ -2,6 +2,7 @@
 
 use super::{Block, Entry, EntryState, Hash, LedgerError};
 use crate::counts::{Counts, MinuteId, Sli};
+use crate::leb128::{Broken, Input, put, put_name, put_signed};
 
 const MAGIC: &[u8; 8] = b"HRLEDGR1";
 
@@ -32,7 +33,7 @@ pub(super) fn encode(block: &Block) -> Vec<u8> {
 pub(super) fn head(block: &Block) -> Vec<u8> {
     let mut out = Vec::new();
     put(&mut out, block.number);
-    put(&mut out, ((block.minute.0 << 1) ^ (block.minute.0 >> 63)) as u64);
+    put_signed(&mut out, block.minute.0);
     put(&mut out, block.amendment.into());
     out.extend(block.previous);
     out
@@ -52,19 +53,18 @@ pub(super) fn leaf(entry: &Entry) -> Vec<u8> {
 }
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Block, LedgerError> {
-    let mut input = Input { bytes, at: 0 };
+    let mut input = Input::new(bytes);
     if input.take(MAGIC.len())? != MAGIC {
         return Err(LedgerError::Corrupt { at: 0, what: "it does not begin like a block of this version" });
     }
     let number = input.number()?;
-    let zigzag = input.number()?;
-    let minute = MinuteId((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64));
-    let amendment = u32::try_from(input.number()?).map_err(|_| input.corrupt("amendment beyond 32 bits"))?;
-    let (previous, root) = (input.hash()?, input.hash()?);
+    let minute = MinuteId(input.signed()?);
+    let amendment = u32::try_from(input.number()?).map_err(|_| input.broken("amendment beyond 32 bits"))?;
+    let (previous, root) = (hash(&mut input)?, hash(&mut input)?);
     let entries = entries(&mut input)?;
     let block = Block { number, minute, amendment, previous, entries };
     if block.root() != root {
-        return Err(input.corrupt("the entries do not add up to the Merkle root"));
+        return Err(input.broken("the entries do not add up to the Merkle root").into());
     }
     // Also refuses bytes that follow, numbers written longer than needed, and entries out of order.
     let sorted = block
@@ -72,12 +72,12 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Block, LedgerError> {
         .windows(2)
         .all(|pair| (&pair[0].service, pair[0].sli) < (&pair[1].service, pair[1].sli));
     if !sorted || block.encode() != bytes {
-        return Err(input.corrupt("it is not written the one way a block is written"));
+        return Err(input.broken("it is not written the one way a block is written").into());
     }
     Ok(block)
 }
 
-fn entries(input: &mut Input<'_>) -> Result<Vec<Entry>, LedgerError> {
+fn entries(input: &mut Input<'_>) -> Result<Vec<Entry>, Broken> {
     let count = input.number()?;
     let mut entries: Vec<Entry> = Vec::new();
     for _ in 0..count {
@@ -86,10 +86,10 @@ fn entries(input: &mut Input<'_>) -> Result<Vec<Entry>, LedgerError> {
         entries.push(Entry { service, sli, state, counts: Counts::default(), ladder: Vec::new() });
     }
     for entry in &mut entries {
-        entry.sli = input.sli()?;
+        entry.sli = sli(input)?;
     }
     for entry in &mut entries {
-        entry.state = input.state()?;
+        entry.state = state(input)?;
     }
     let columns: [fn(&mut Counts) -> &mut u64; 3] = [|c| &mut c.total, |c| &mut c.bad, |c| &mut c.excluded];
     for column in columns {
@@ -101,11 +101,11 @@ fn entries(input: &mut Input<'_>) -> Result<Vec<Entry>, LedgerError> {
     Ok(entries)
 }
 
-fn ladders(input: &mut Input<'_>, entries: &mut [Entry]) -> Result<(), LedgerError> {
+fn ladders(input: &mut Input<'_>, entries: &mut [Entry]) -> Result<(), Broken> {
     for entry in entries.iter_mut() {
         let buckets = input.number()?;
         if buckets > MAX_BUCKETS {
-            return Err(input.corrupt("a ladder has too many buckets"));
+            return Err(input.broken("a ladder has too many buckets"));
         }
         entry.ladder = vec![0; buckets as usize];
     }
@@ -113,22 +113,6 @@ fn ladders(input: &mut Input<'_>, entries: &mut [Entry]) -> Result<(), LedgerErr
         *count = input.number()?;
     }
     Ok(())
-}
-
-fn put(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
-/// A name as the length that it shares with the one before, and the rest.
-fn put_name(out: &mut Vec<u8>, before: &str, name: &str) {
-    let shared = before.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count();
-    put(out, shared as u64);
-    put(out, (name.len() - shared) as u64);
-    out.extend(&name.as_bytes()[shared..]);
 }
 
 fn sli_byte(sli: Sli) -> u8 {
@@ -147,69 +131,32 @@ fn state_byte(state: EntryState) -> u8 {
     }
 }
 
-struct Input<'a> {
-    bytes: &'a [u8],
-    at: usize,
+impl From<Broken> for LedgerError {
+    fn from(Broken { at, what }: Broken) -> Self {
+        Self::Corrupt { at, what }
+    }
 }
 
-impl<'a> Input<'a> {
-    fn corrupt(&self, what: &'static str) -> LedgerError {
-        LedgerError::Corrupt { at: self.at, what }
-    }
+fn hash(input: &mut Input<'_>) -> Result<Hash, Broken> {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(input.take(32)?);
+    Ok(hash)
+}
 
-    fn take(&mut self, len: usize) -> Result<&'a [u8], LedgerError> {
-        let end = self.at.checked_add(len);
-        let taken =
-            end.and_then(|end| self.bytes.get(self.at..end)).ok_or(self.corrupt("it ends too early"))?;
-        self.at += len;
-        Ok(taken)
+fn sli(input: &mut Input<'_>) -> Result<Sli, Broken> {
+    match input.byte()? {
+        0 => Ok(Sli::Availability),
+        1 => Ok(Sli::Latency),
+        _ => Err(input.broken("an unknown SLI")),
     }
+}
 
-    fn number(&mut self) -> Result<u64, LedgerError> {
-        let mut number = 0;
-        for shift in (0..70).step_by(7) {
-            let byte = self.take(1)?[0];
-            let bits = u64::from(byte & 0x7f);
-            if shift == 63 && bits > 1 {
-                break;
-            }
-            number |= bits << shift;
-            if byte < 0x80 {
-                return Ok(number);
-            }
-        }
-        Err(self.corrupt("a number beyond 64 bits"))
-    }
-
-    fn hash(&mut self) -> Result<Hash, LedgerError> {
-        let mut hash = [0; 32];
-        hash.copy_from_slice(self.take(32)?);
-        Ok(hash)
-    }
-
-    fn name(&mut self, before: &str) -> Result<String, LedgerError> {
-        let (shared, rest) = (self.number()? as usize, self.number()? as usize);
-        let mut name =
-            before.as_bytes().get(..shared).ok_or(self.corrupt("a name shares more than there is"))?.to_vec();
-        name.extend(self.take(rest)?);
-        String::from_utf8(name).map_err(|_| self.corrupt("a name is not UTF-8"))
-    }
-
-    fn sli(&mut self) -> Result<Sli, LedgerError> {
-        match self.take(1)?[0] {
-            0 => Ok(Sli::Availability),
-            1 => Ok(Sli::Latency),
-            _ => Err(self.corrupt("an unknown SLI")),
-        }
-    }
-
-    fn state(&mut self) -> Result<EntryState, LedgerError> {
-        match self.take(1)?[0] {
-            0 => Ok(EntryState::Read),
-            1 => Ok(EntryState::Partial),
-            2 => Ok(EntryState::Unmeasured),
-            3 => Ok(EntryState::Excluded),
-            _ => Err(self.corrupt("an unknown state of a minute")),
-        }
+fn state(input: &mut Input<'_>) -> Result<EntryState, Broken> {
+    match input.byte()? {
+        0 => Ok(EntryState::Read),
+        1 => Ok(EntryState::Partial),
+        2 => Ok(EntryState::Unmeasured),
+        3 => Ok(EntryState::Excluded),
+        _ => Err(input.broken("an unknown state of a minute")),
     }
 }
