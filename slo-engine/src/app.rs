@@ -2,7 +2,6 @@
 //! this crate that spawns.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +19,6 @@ use crate::cluster::watch;
 use crate::config::{ArchiveConfig, Config, Elasticsearch, ReportsConfig};
 use crate::engine::{Clock, Engine, Parts};
 use crate::export::exporter::{Exporter, Pace};
-use crate::failure::Failure;
 use crate::hold::Hold;
 use crate::kibana::{Target, Updater};
 use crate::metrics::Metrics;
@@ -211,7 +209,7 @@ impl App {
                 let kept = async { keeper?.keep(now()).await };
                 let wait = match kept.await {
                     Ok(kept) => {
-                        engine.metrics().sealed(&kept);
+                        engine.metrics().sealed(&kept.sealed);
                         let next = reports.schedule.next_after(now()).unwrap_or(jiff::Timestamp::MAX);
                         Duration::try_from(next.duration_since(now())).unwrap_or_default().min(LONGEST_WAIT)
                     }
@@ -298,21 +296,4 @@ impl App {
 #[expect(clippy::disallowed_methods, reason = "the driver of the wall clock")]
 fn now() -> jiff::Timestamp {
     jiff::Timestamp::now()
-}
-
-/// `slo-engine serve`: runs until SIGTERM or SIGINT.
-pub(crate) async fn main(path: &Path) -> Result<(), Failure> {
-    telemetry::init(telemetry::Format::Json)?;
-    let _traces = telemetry::traces::start("slo-engine")?;
-    let env = |name: &str| std::env::var(name).ok();
-    let config = Config::load(path, &env).map_err(|problems| Failure::Config(problems.to_string()))?;
-    let signals = telemetry::signals()?;
-    let app = App::start(config, Registry::new()).await?;
-    if let Some(addr) = app.addr() {
-        tracing::info!(%addr, "serving");
-    }
-    let signal = signals.await;
-    tracing::info!(signal, "stopping");
-    app.stop().await;
-    Ok(())
 }

@@ -10,8 +10,7 @@ use slo::series::{Minute, Series};
 use slo::sketch::Sketch;
 
 use crate::cluster::{Cluster, Why};
-use crate::discovery::{Known, Service};
-use crate::figures::SLIS;
+use crate::discovery::{Known, SLIS, Service};
 use crate::specs::Specs;
 
 /// Minutes after which a collector that says nothing is no longer expected: its node is gone for good.

@@ -5,10 +5,10 @@ use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opt
 use slo::counts::CountsRequest;
 use telemetry::register;
 
-use crate::cluster::watch::Kind;
+use crate::cluster::kind::Kind;
 use crate::discovery::sli_name;
 use crate::figures::{Figures, SLIS, budget};
-use crate::reports::keeper::Kept;
+use crate::seal::Seal;
 
 /// Values of `kind` of a sealed month.
 const SEALED: &str = "seal";
@@ -122,8 +122,8 @@ impl Metrics {
     }
 
     /// Months were sealed.
-    pub(crate) fn sealed(&self, kept: &Kept) {
-        for seal in &kept.sealed {
+    pub(crate) fn sealed(&self, seals: &[Seal]) {
+        for seal in seals {
             let kind = if seal.restatement == 0 { SEALED } else { RESTATED };
             self.months_sealed.with_label_values(&[kind]).inc();
             let end = seal.window.to.parse().map_or(0, jiff::Timestamp::as_second);
