@@ -1,5 +1,6 @@
 //! The rules of this house, as tests: what a reader relies on when opening any file.
 
+mod circles;
 mod imports;
 mod sources;
 
