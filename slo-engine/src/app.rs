@@ -104,6 +104,10 @@ impl App {
         let dir = &config.data_dir;
         std::fs::create_dir_all(dir)
             .with_context(|| format!("cannot make the data directory {}", dir.display()))?;
+        if let Err(errors) = config.notifiers.prepare() {
+            let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            anyhow::bail!("cannot use the notifiers: {}", errors.join("; "));
+        }
         let path = dir.join("engine.db");
         let store = Store::open(&path).await.with_context(|| format!("cannot open {}", path.display()))?;
         let dashboards = Arc::new(Target::of(&config));
