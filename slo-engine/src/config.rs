@@ -5,17 +5,18 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ::kubernetes::Access;
 use alerts::{Notifiers, Policies};
-use kubernetes::Access;
 use search::Environment;
 use settings::{Env, Node, Problems, Syntax, Table};
 
 use crate::specs::Specs;
 
-mod access;
 mod archive;
 mod elasticsearch;
 mod escalation;
+mod kubernetes;
+mod listen;
 mod notifiers;
 mod place;
 mod refill;
@@ -23,18 +24,21 @@ mod reports;
 mod services;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 pub use archive::ArchiveConfig;
 pub use elasticsearch::Elasticsearch;
 pub use refill::RefillConfig;
 pub use reports::ReportsConfig;
 
-use access::{address, kubernetes};
 use elasticsearch::elasticsearch;
 use escalation::policies;
+use kubernetes::access;
+use listen::listen;
 use notifiers::notifiers;
 use reports::reports;
 use services::{services, specs};
+use tokens::token;
 
 /// Proven configuration.
 #[derive(Debug)]
@@ -120,31 +124,29 @@ impl Config {
 
     fn prove(root: &Node, problems: &Problems, env: Env<'_>) -> Option<Self> {
         let mut table = Table::new(root, problems);
-        let listen = address(&mut table);
+        let listen = listen(&mut table);
         let data_dir = PathBuf::from(table.required_string("data_dir"));
-        let token = table.table("counts").map(|mut counts| {
-            let token = counts.secret("token");
-            counts.finish();
-            token
-        });
+        if data_dir.is_file() {
+            table.problem("data_dir", format!("{} is a file; name a directory", data_dir.display()));
+        }
+        let token = token(&mut table);
         let environment = Environment::prove(&mut table);
         let reports = reports(&mut table, &data_dir, environment.as_str());
         let dashboards = table.table("dashboards").map(dashboards::Config::prove);
         let services = services(&mut table);
         let specs = specs(&mut table, env);
-        let notifiers = notifiers(&mut table);
-        let policies = notifiers.as_ref().and_then(|notifiers| policies(&mut table, notifiers));
+        let (channels, notifiers) = notifiers(&mut table, &data_dir);
+        let policies = policies(&mut table, &channels);
         let archive = ArchiveConfig::prove(&mut table);
         let refill = RefillConfig::prove(&mut table);
-        table.node("escalation");
         let elasticsearch = table.table("elasticsearch").map(elasticsearch);
-        let kubernetes = table.table("kubernetes").map(kubernetes);
+        let kubernetes = access(&mut table);
         table.finish();
         Some(Self {
             listen: listen?,
             data_dir,
             environment,
-            token: token.flatten().map(Arc::from),
+            token,
             specs,
             services,
             notifiers: notifiers?,

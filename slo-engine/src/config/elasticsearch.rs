@@ -1,6 +1,6 @@
 //! The key `elasticsearch`: where results and counts are written.
 
-use search::ClientConfig;
+use search::{Client, ClientConfig};
 use settings::Table;
 
 /// Days that indices are kept by default.
@@ -19,7 +19,15 @@ pub struct Elasticsearch {
 }
 
 pub(super) fn elasticsearch(mut table: Table<'_>) -> Elasticsearch {
+    let before = table.problems().len();
     let client = ClientConfig::prove(&mut table);
+    // Certificates are read by whoever makes a client of them.
+    if table.node("tls").is_some()
+        && table.problems().len() == before
+        && let Err(error) = Client::new(&client)
+    {
+        table.problem("tls", error.to_string());
+    }
     let days = table.u64_or("retention_days", RETENTION_DAYS.into());
     let retention_days = u32::try_from(days).ok().filter(|days| (1..=LONGEST_RETENTION_DAYS).contains(days));
     if retention_days.is_none() {

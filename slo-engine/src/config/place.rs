@@ -1,8 +1,20 @@
-//! Where the mistakes stand that the crate of the notifiers finds.
+//! What the crate of the notifiers wants and finds, in terms of the file: lengths of time, and where mistakes stand.
 
 use alerts::ConfigError;
-use serde::de::DeserializeOwned;
-use settings::{Node, Problem, Problems, Value};
+use jiff::SignedDuration;
+use settings::{Node, Problem, Problems, Table, Value};
+
+/// A length of time as the notifiers and policies have it.
+pub(super) fn duration(table: &mut Table<'_>, key: &str) -> Option<SignedDuration> {
+    let text = table.string(key)?;
+    let parsed = text.parse();
+    if parsed.is_err() {
+        let message =
+            format!("{text:?} is no length of time; write it like \"10s\", \"15m\", \"36h\" or \"PT15M\"");
+        table.problem(key, message);
+    }
+    parsed.ok()
+}
 
 /// Errors of another crate name a path below `node`; the nearest node on that path gives the line.
 pub(super) fn place(errors: Vec<ConfigError>, node: Option<&Node>, problems: &Problems) {
@@ -17,37 +29,28 @@ pub(super) fn place(errors: Vec<ConfigError>, node: Option<&Node>, problems: &Pr
     }
 }
 
+/// The last node on a path; keys may hold dots, so the longest that fits is taken.
 fn nearest<'a>(root: &'a Node, path: &str) -> &'a Node {
-    let mut at = root;
-    for step in path.split(['.', '[', ']']).filter(|step| !step.is_empty()) {
+    let (mut at, mut rest) = (root, path);
+    loop {
         let next = match &at.value {
-            Value::Map(_) => at.get(step),
-            Value::List(items) => step.parse::<usize>().ok().and_then(|index| items.get(index)),
+            Value::Map(entries) => {
+                let fits = entries.iter().filter_map(|(key, node)| Some((node, behind(rest, key)?)));
+                fits.min_by_key(|(_, rest)| rest.len())
+            }
+            Value::List(items) => rest.strip_prefix('[').and_then(|rest| {
+                let (index, rest) = rest.split_once(']')?;
+                Some((items.get(index.parse::<usize>().ok()?)?, rest.trim_start_matches('.')))
+            }),
             _ => None,
         };
-        match next {
-            Some(node) => at = node,
-            None => break,
-        }
+        let Some((node, behind)) = next else { return at };
+        (at, rest) = (node, behind);
     }
-    at
 }
 
-/// A value of another crate, if the node is one.
-pub(super) fn decode<T: DeserializeOwned>(node: &Node, problems: &Problems) -> Option<T> {
-    serde_json::from_value(json(node))
-        .map_err(|error| problems.push(Problem::at(node, error.to_string())))
-        .ok()
-}
-
-fn json(node: &Node) -> serde_json::Value {
-    match &node.value {
-        Value::Null => serde_json::Value::Null,
-        Value::Bool(value) => (*value).into(),
-        Value::Int(value) => (*value).into(),
-        Value::Float(value) => (*value).into(),
-        Value::String(text) => text.clone().into(),
-        Value::List(items) => items.iter().map(json).collect(),
-        Value::Map(entries) => entries.iter().map(|(key, node)| (key.clone(), json(node))).collect(),
-    }
+/// What follows `key` on a path that begins with it.
+fn behind<'p>(path: &'p str, key: &str) -> Option<&'p str> {
+    let rest = path.strip_prefix(key)?;
+    if rest.is_empty() || rest.starts_with('[') { Some(rest) } else { rest.strip_prefix('.') }
 }

@@ -31,7 +31,12 @@ pub(super) fn reports(table: &mut Table<'_>, data_dir: &Path, environment: &str)
     let zone = reports.string_or("time_zone", "UTC");
     match Schedule::parse(&expression, &zone) {
         Ok(schedule) => config.schedule = schedule,
-        Err(error @ ScheduleError::Zone(_)) => reports.problem("time_zone", error.to_string()),
+        Err(error @ ScheduleError::Zone(_)) => {
+            reports.problem("time_zone", error.to_string());
+            if let Err(error) = Schedule::parse(&expression, "UTC") {
+                reports.problem("schedule", error.to_string());
+            }
+        }
         Err(error) => reports.problem("schedule", error.to_string()),
     }
     if let Some(directory) = reports.string("directory") {
