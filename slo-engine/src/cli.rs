@@ -13,6 +13,7 @@ use crate::commands::refill::{self, RefillArgs};
 use crate::commands::report::{self, ReportArgs};
 use crate::commands::serve::{self, ServeArgs};
 use crate::commands::up::{self, UpArgs};
+use crate::commands::validate::{self, ValidateArgs};
 use crate::failure::Failure;
 
 /// Exit code of a configuration that was refused (`EX_CONFIG` of sysexits.h).
@@ -32,6 +33,8 @@ enum Command {
     Up(UpArgs),
     /// Runs the engine with a configuration file.
     Serve(ServeArgs),
+    /// Proves a configuration and the files and variables that it names, and starts nothing.
+    Validate(ValidateArgs),
     /// Installs the index templates in Elasticsearch or OpenSearch, and shows what differed.
     Bootstrap(BootstrapArgs),
     /// Prints a line and waits until it lies in Elasticsearch: the way of a line from a container's log to a search.
@@ -54,6 +57,7 @@ pub async fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Up(args) => up::main(&args).await,
         Command::Serve(args) => serve::main(&args).await,
+        Command::Validate(args) => validate::main(&args),
         Command::Bootstrap(args) => bootstrap::main(&args).await,
         Command::Probe(args) => probe::main(&args).await,
         Command::Refill(args) => refill::main(&args).await,

@@ -14,6 +14,7 @@ pub(crate) mod refill;
 pub(crate) mod report;
 pub(crate) mod serve;
 pub(crate) mod up;
+pub(crate) mod validate;
 
 /// Looks up a variable of this process's environment.
 fn env(name: &str) -> Option<String> {
