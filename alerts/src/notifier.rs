@@ -110,7 +110,8 @@ pub struct Notification<'a> {
 // === impl Notifiers ===
 
 impl Notifiers {
-    /// Builds what is configured; environment variables and files that it names must be there.
+    /// Builds what is configured; environment variables and files that it names must be there. Nothing is made: see
+    /// [`prepare`](Notifiers::prepare).
     ///
     /// # Errors
     /// Everything that is wrong, at once, with paths that begin with the channel's name.
@@ -124,6 +125,19 @@ impl Notifiers {
             }
         }
         if errors.is_empty() { Ok(Notifiers(notifiers)) } else { Err(errors) }
+    }
+
+    /// Makes the files that logs are written to, so that one that cannot be made is told before there is a page for it.
+    ///
+    /// # Errors
+    /// Every file that cannot be opened, with paths that begin with the channel's name.
+    pub fn prepare(&self) -> Result<(), Vec<ConfigError>> {
+        let logs = self.0.iter().filter_map(|(name, notifier)| match notifier {
+            Notifier::Log(log) => log.prepare().err().map(|error| error.below(&name.0)),
+            Notifier::Webhook(_) | Notifier::Alertmanager(_) | Notifier::Pagerduty(_) => None,
+        });
+        let errors: Vec<ConfigError> = logs.collect();
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 
     /// The channels that exist, sorted.

@@ -2,7 +2,6 @@
 //! this crate that spawns.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +19,6 @@ use crate::cluster::watch;
 use crate::config::{ArchiveConfig, Config, Elasticsearch, ReportsConfig};
 use crate::engine::{Clock, Engine, Limits, Parts};
 use crate::export::exporter::{Exporter, Pace};
-use crate::failure::Failure;
 use crate::hold::Hold;
 use crate::kibana::{Target, Updater};
 use crate::metrics::Metrics;
@@ -106,6 +104,10 @@ impl App {
         let dir = &config.data_dir;
         std::fs::create_dir_all(dir)
             .with_context(|| format!("cannot make the data directory {}", dir.display()))?;
+        if let Err(errors) = config.notifiers.prepare() {
+            let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            anyhow::bail!("cannot use the notifiers: {}", errors.join("; "));
+        }
         let path = dir.join("engine.db");
         let store = Store::open(&path).await.with_context(|| format!("cannot open {}", path.display()))?;
         let dashboards = Arc::new(Target::of(&config));
@@ -212,7 +214,7 @@ impl App {
                 let kept = async { keeper?.keep(now()).await };
                 let wait = match kept.await {
                     Ok(kept) => {
-                        engine.metrics().sealed(&kept);
+                        engine.metrics().sealed(&kept.sealed);
                         let next = reports.schedule.next_after(now()).unwrap_or(jiff::Timestamp::MAX);
                         Duration::try_from(next.duration_since(now())).unwrap_or_default().min(LONGEST_WAIT)
                     }
@@ -299,21 +301,4 @@ impl App {
 #[expect(clippy::disallowed_methods, reason = "the driver of the wall clock")]
 fn now() -> jiff::Timestamp {
     jiff::Timestamp::now()
-}
-
-/// `slo-engine serve`: runs until SIGTERM or SIGINT.
-pub(crate) async fn main(path: &Path) -> Result<(), Failure> {
-    telemetry::init(telemetry::Format::Json)?;
-    let _traces = telemetry::traces::start("slo-engine")?;
-    let env = |name: &str| std::env::var(name).ok();
-    let config = Config::load(path, &env).map_err(|problems| Failure::Config(problems.to_string()))?;
-    let signals = telemetry::signals()?;
-    let app = App::start(config, Registry::new()).await?;
-    if let Some(addr) = app.addr() {
-        tracing::info!(%addr, "serving");
-    }
-    let signal = signals.await;
-    tracing::info!(signal, "stopping");
-    app.stop().await;
-    Ok(())
 }

@@ -1,44 +1,16 @@
-//! `slo-engine bootstrap`: the index templates as they must be, and what differs.
+//! The index templates as they must be, and what differs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
 use search::{Client, Environment, Kind, Product, SearchError, template};
 use serde::Serialize;
 use serde_json::Value;
-
-use crate::config::Config;
-use crate::failure::Failure;
 
 #[cfg(test)]
 mod tests;
 
 /// What Elasticsearch 9 adds to a template and nobody sets.
 const OF_THE_SERVER: [&str; 2] = ["created_date_millis", "modified_date_millis"];
-
-/// Arguments of `bootstrap`.
-#[derive(Debug, Args)]
-pub struct BootstrapArgs {
-    /// Configuration, YAML or TOML.
-    #[arg(long)]
-    config: PathBuf,
-    /// Changes nothing; shows what would be changed.
-    #[arg(long)]
-    dry_run: bool,
-    /// How to print it.
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    output: Output,
-}
-
-/// How to print.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// For people.
-    Text,
-    /// For programs.
-    Json,
-}
 
 /// An index template: what was there, against what is wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -191,24 +163,4 @@ pub fn text(templates: &[Template], dry_run: bool) -> String {
         text.push_str("nothing to do\n");
     }
     text
-}
-
-/// `slo-engine bootstrap`.
-pub(crate) async fn main(args: BootstrapArgs) -> Result<(), Failure> {
-    let env = |name: &str| std::env::var(name).ok();
-    let config =
-        Config::load(&args.config, &env).map_err(|problems| Failure::Config(problems.to_string()))?;
-    let Some(elasticsearch) = &config.elasticsearch else {
-        let file = args.config.display();
-        return Err(Failure::Config(format!(
-            "{file}: elasticsearch: this key is missing; name the servers in elasticsearch.endpoints"
-        )));
-    };
-    let client = Client::new(&elasticsearch.client)?;
-    let templates = install(&client, &config.environment, args.dry_run).await?;
-    match args.output {
-        Output::Text => print!("{}", text(&templates, args.dry_run)),
-        Output::Json => println!("{}", serde_json::to_string_pretty(&templates)?),
-    }
-    Ok(())
 }

@@ -1,36 +1,11 @@
-//! `slo-engine ledger`: the last word on every minute, and whether the chain holds.
+//! The ledger as it is shown: the last word on every minute, and whether the chain holds.
 
-use std::path::PathBuf;
-
-use clap::ValueEnum;
 use serde::Serialize;
 use slo::counts::Sli;
 use slo::ledger::{Block, EntryState, Tip, table, verify_chain};
 
-use crate::config::Config;
 use crate::discovery::sli_name;
-use crate::failure::Failure;
-use crate::store::{Store, ledger};
-
-/// Arguments of `ledger`.
-#[derive(Clone, Debug, clap::Args)]
-pub struct LedgerArgs {
-    /// Configuration of the engine whose state is read.
-    #[arg(long)]
-    pub config: PathBuf,
-    /// What to print on stdout.
-    #[arg(long, value_enum, default_value_t = LedgerOutput::Text)]
-    pub output: LedgerOutput,
-}
-
-/// Format of what is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LedgerOutput {
-    /// A line a minute, service and SLI.
-    Text,
-    /// One JSON document.
-    Json,
-}
+use crate::store::hex;
 
 /// A ledger, verified.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -82,7 +57,7 @@ impl Ledger {
             excluded: entry.counts.excluded,
             ladder: if sli == Sli::Latency { entry.ladder } else { Vec::new() },
         });
-        Ok(Self { blocks: tip.next, tip: crate::store::hex(&tip.hash), minutes: minutes.collect() })
+        Ok(Self { blocks: tip.next, tip: hex(&tip.hash), minutes: minutes.collect() })
     }
 }
 
@@ -93,35 +68,4 @@ fn word(state: EntryState) -> &'static str {
         EntryState::Unmeasured => "unmeasured",
         EntryState::Excluded => "excluded",
     }
-}
-
-/// `slo-engine ledger`.
-pub(crate) async fn main(args: &LedgerArgs) -> Result<(), Failure> {
-    let env = |name: &str| std::env::var(name).ok();
-    let config =
-        Config::load(&args.config, &env).map_err(|problems| Failure::Config(problems.to_string()))?;
-    let path = config.data_dir.join("engine.db");
-    if !path.exists() {
-        let nothing = anyhow::anyhow!("there is no state at {}: run `serve` first", path.display());
-        return Err(nothing.into());
-    }
-    let store = Store::open(&path).await.map_err(anyhow::Error::from)?;
-    let mut tx = store.begin().await.map_err(anyhow::Error::from)?;
-    let blocks = ledger::blocks(&mut tx).await.map_err(anyhow::Error::from)?;
-    drop(tx);
-    store.close().await;
-    let ledger = Ledger::of(&blocks)?;
-    match args.output {
-        LedgerOutput::Json => println!("{}", serde_json::to_string(&ledger)?),
-        LedgerOutput::Text => print(&ledger),
-    }
-    Ok(())
-}
-
-fn print(ledger: &Ledger) {
-    for minute in &ledger.minutes {
-        let Minute { minute, service, slo, state, total, bad, excluded, .. } = minute;
-        println!("{minute} {service} {slo} {state} total {total} bad {bad} excluded {excluded}");
-    }
-    println!("{} blocks, each follows the one before it; the last one is {}", ledger.blocks, ledger.tip);
 }

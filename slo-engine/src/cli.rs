@@ -1,20 +1,20 @@
 //! The command line of `slo-engine`.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::bootstrap::BootstrapArgs;
-use crate::chain::LedgerArgs;
-use crate::cluster::discover::{self, DiscoverArgs};
+use crate::commands::bootstrap::{self, BootstrapArgs};
+use crate::commands::dashboards::{self, DashboardsCommand};
+use crate::commands::discover::{self, DiscoverArgs};
+use crate::commands::ledger::{self, LedgerArgs};
+use crate::commands::probe::{self, ProbeArgs};
+use crate::commands::refill::{self, RefillArgs};
+use crate::commands::report::{self, ReportArgs};
+use crate::commands::serve::{self, ServeArgs};
+use crate::commands::up::{self, UpArgs};
+use crate::commands::validate::{self, ValidateArgs};
 use crate::failure::Failure;
-use crate::kibana::DashboardsCommand;
-use crate::probe::ProbeArgs;
-use crate::refill::RefillArgs;
-use crate::reports::ReportArgs;
-use crate::up::UpArgs;
-use crate::{app, bootstrap, chain, kibana, probe, refill, reports, up};
 
 /// Exit code of a configuration that was refused (`EX_CONFIG` of sysexits.h).
 pub const EXIT_CONFIG: u8 = 78;
@@ -32,11 +32,9 @@ enum Command {
     /// Runs collector and engine in one process, over the recorded logs that come with the sources or over your own.
     Up(UpArgs),
     /// Runs the engine with a configuration file.
-    Serve {
-        /// Configuration, YAML or TOML.
-        #[arg(long)]
-        config: PathBuf,
-    },
+    Serve(ServeArgs),
+    /// Proves a configuration and the files and variables that it names, and starts nothing.
+    Validate(ValidateArgs),
     /// Installs the index templates in Elasticsearch or OpenSearch, and shows what differed.
     Bootstrap(BootstrapArgs),
     /// Prints a line and waits until it lies in Elasticsearch: the way of a line from a container's log to a search.
@@ -57,15 +55,16 @@ enum Command {
 /// Parses the arguments, runs the command, and says on stderr what went wrong.
 pub async fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Up(args) => up::main(args).await,
-        Command::Serve { config } => app::main(&config).await,
-        Command::Bootstrap(args) => bootstrap::main(args).await,
+        Command::Up(args) => up::main(&args).await,
+        Command::Serve(args) => serve::main(&args).await,
+        Command::Validate(args) => validate::main(&args),
+        Command::Bootstrap(args) => bootstrap::main(&args).await,
         Command::Probe(args) => probe::main(&args).await,
         Command::Refill(args) => refill::main(&args).await,
         Command::Discover(args) => discover::main(&args).await,
-        Command::Ledger(args) => chain::main(&args).await,
-        Command::Report(args) => reports::main(&args).await,
-        Command::Dashboards(command) => kibana::main(&command).await,
+        Command::Ledger(args) => ledger::main(&args).await,
+        Command::Report(args) => report::main(&args).await,
+        Command::Dashboards(command) => dashboards::main(&command).await,
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

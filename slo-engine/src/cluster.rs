@@ -13,6 +13,7 @@ use crate::discovery::Service;
 mod annotations;
 pub mod discover;
 mod find;
+pub mod kind;
 mod pods;
 #[cfg(test)]
 mod tests;

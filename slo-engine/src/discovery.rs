@@ -5,6 +5,9 @@ use std::fmt;
 
 use slo::counts::{ServiceRef, Sli};
 
+/// Both SLIs, in the order in which they are shown.
+pub const SLIS: [Sli; 2] = [Sli::Availability, Sli::Latency];
+
 /// What ingress-nginx writes for requests that no Ingress routes.
 const DEFAULT_BACKEND: &str = "upstream-default-backend";
 

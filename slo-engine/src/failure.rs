@@ -9,6 +9,13 @@ pub(crate) enum Failure {
     Run(anyhow::Error),
 }
 
+impl Failure {
+    /// A configuration that was refused, with every mistake.
+    pub(crate) fn refused(problems: settings::Problems) -> Self {
+        Self::Config(problems.to_string())
+    }
+}
+
 impl<E: Into<anyhow::Error>> From<E> for Failure {
     fn from(error: E) -> Self {
         Self::Run(error.into())

@@ -22,6 +22,8 @@ use crate::overview::{
 };
 use crate::specs::Specs;
 
+pub use crate::discovery::SLIS;
+
 /// Digits that ratios are shown with.
 const DIGITS: usize = 6;
 /// Most points of a chart.
@@ -39,9 +41,6 @@ pub struct Figures<'a> {
     /// SLOs with an open alert.
     pub firing: &'a BTreeSet<(Service, Sli)>,
 }
-
-/// Both SLIs, in the order in which they are shown.
-pub const SLIS: [Sli; 2] = [Sli::Availability, Sli::Latency];
 
 impl Figures<'_> {
     /// The rolling 30 days that the overview's counts are of.

@@ -6,95 +6,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use dashboards::{Export, Kibana, SavedObject, ServiceDashboard, Workload};
-use prometheus::Registry;
 
-use crate::app::App;
 use crate::config::Config;
 use crate::discovery::Service;
-use crate::engine::{Clock, Engine, EngineError};
-use crate::failure::Failure;
+use crate::engine::{Engine, EngineError};
 use crate::figures::{Figures, SLIS};
-use crate::up;
 
 /// Name of the file that holds everything.
 const ALL: &str = "headroom.ndjson";
-
-/// What to do with dashboards.
-#[derive(Clone, Debug, clap::Subcommand)]
-pub enum DashboardsCommand {
-    /// Writes them as NDJSON: one file for each, and one with everything.
-    Render {
-        /// Configuration of the engine whose services they are of.
-        #[arg(long, conflicts_with = "data_dir")]
-        config: Option<PathBuf>,
-        /// Data directory of `up`, where no configuration is given; `./.headroom/recorded` for the recorded logs.
-        #[arg(long, default_value = "./.headroom")]
-        data_dir: PathBuf,
-        /// Folder to write to.
-        #[arg(long)]
-        out: PathBuf,
-    },
-    /// Brings them into the Kibana of the configuration; what it brought before is replaced.
-    Apply {
-        /// Configuration of the engine whose services they are of.
-        #[arg(long)]
-        config: PathBuf,
-    },
-}
-
-/// `slo-engine dashboards`.
-pub(crate) async fn main(command: &DashboardsCommand) -> Result<(), Failure> {
-    let env = |name: &str| std::env::var(name).ok();
-    let loaded = |path: &Path| Config::load(path, &env);
-    // In the time of the events everything was read; by the wall clock the watermarks tell what was.
-    let (config, clock) = match command {
-        DashboardsCommand::Render { config: None, data_dir, .. } => {
-            (up::engine_config(data_dir, up::ANY_PORT), Clock::Event)
-        }
-        DashboardsCommand::Render { config: Some(path), .. } => (loaded(path), Clock::Wall),
-        DashboardsCommand::Apply { config } => (loaded(config), Clock::Wall),
-    };
-    let config = config.map_err(|problems| Failure::Config(problems.to_string()))?;
-    let state = config.data_dir.join("engine.db");
-    if !state.exists() {
-        let error = anyhow::anyhow!("there is no state at {}: run `up` or `serve` first", state.display());
-        return Err(error.into());
-    }
-    let target = Target::of(&config);
-    let kibana = config.dashboards.as_ref().map(Kibana::new).transpose().map_err(anyhow::Error::from)?;
-    let app = App::open(config, clock, &Registry::new()).await?;
-    let services = target.services(&app.engine).await?;
-    app.stop().await;
-    let objects = target.render(&services);
-    match (command, kibana) {
-        (DashboardsCommand::Render { out, .. }, _) => write(&objects, out)?,
-        (DashboardsCommand::Apply { .. }, Some(kibana)) => {
-            let count = kibana.import(&objects).await.map_err(anyhow::Error::from)?;
-            println!(
-                "{count} objects are in Kibana: the overview and the dashboards of {} services",
-                services.len()
-            );
-        }
-        (DashboardsCommand::Apply { config }, None) => {
-            let error =
-                anyhow::anyhow!("{} says no `dashboards.url`: set it to where Kibana is", config.display());
-            return Err(error.into());
-        }
-    }
-    Ok(())
-}
-
-/// Writes an export for each dashboard, and one of everything.
-fn write(objects: &[SavedObject], out: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
-    let whole = Target::whole(objects);
-    for export in Export::each(objects).iter().chain([&whole]) {
-        let path = out.join(format!("{}.ndjson", export.name));
-        std::fs::write(&path, export.ndjson()).with_context(|| format!("cannot write {}", path.display()))?;
-        println!("{}", path.display());
-    }
-    Ok(())
-}
 
 /// Which dashboards are wanted.
 #[derive(Debug)]
@@ -117,18 +36,33 @@ impl Target {
         Ok(Self::whole(&self.render(&self.services(engine).await?)).ndjson())
     }
 
-    fn whole(objects: &[SavedObject]) -> Export {
+    /// Everything as one export.
+    pub(crate) fn whole(objects: &[SavedObject]) -> Export {
         Export { name: ALL.trim_end_matches(".ndjson").to_owned(), objects: objects.to_vec() }
     }
 
-    async fn services(&self, engine: &Engine) -> Result<Vec<ServiceDashboard>, EngineError> {
+    /// What the dashboards are of.
+    pub(crate) async fn services(&self, engine: &Engine) -> Result<Vec<ServiceDashboard>, EngineError> {
         engine.with_figures(|figures| services(figures, self.config.as_ref())).await
     }
 
-    fn render(&self, services: &[ServiceDashboard]) -> Vec<SavedObject> {
+    /// The overview and a dashboard for each service.
+    pub(crate) fn render(&self, services: &[ServiceDashboard]) -> Vec<SavedObject> {
         let space = self.config.as_ref().map_or("default", |config| &config.space);
         dashboards::render(services, &self.environment, space)
     }
+}
+
+/// Writes an export for each dashboard, and one of everything; gives their files.
+pub(crate) fn write(objects: &[SavedObject], out: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    std::fs::create_dir_all(out).with_context(|| format!("cannot make the folder {}", out.display()))?;
+    let (whole, mut paths) = (Target::whole(objects), Vec::new());
+    for export in Export::each(objects).iter().chain([&whole]) {
+        let path = out.join(format!("{}.ndjson", export.name));
+        std::fs::write(&path, export.ndjson()).with_context(|| format!("cannot write {}", path.display()))?;
+        paths.push(path);
+    }
+    Ok(paths)
 }
 
 fn services(figures: &Figures<'_>, config: Option<&dashboards::Config>) -> Vec<ServiceDashboard> {

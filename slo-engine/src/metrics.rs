@@ -5,9 +5,9 @@ use std::sync::{Arc, PoisonError};
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 use telemetry::register;
 
-use crate::cluster::watch::Kind;
+use crate::cluster::kind::Kind;
 use crate::engine::{Ingested, Snapshot};
-use crate::reports::keeper::Kept;
+use crate::seal::Seal;
 use crate::store::Change;
 
 /// Values of `kind` of a sealed month.
@@ -115,8 +115,8 @@ impl Metrics {
     }
 
     /// Months were sealed.
-    pub(crate) fn sealed(&self, kept: &Kept) {
-        for seal in &kept.sealed {
+    pub(crate) fn sealed(&self, seals: &[Seal]) {
+        for seal in seals {
             let kind = if seal.restatement == 0 { SEALED } else { RESTATED };
             self.months_sealed.with_label_values(&[kind]).inc();
             let end = seal.window.to.parse().map_or(0, jiff::Timestamp::as_second);

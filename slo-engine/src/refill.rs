@@ -1,7 +1,6 @@
 //! An engine on an empty disk is filled again: from what an engine wrote to Elasticsearch, and from the archive, whose
 //! lines are judged as the collector judged them.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,15 +8,11 @@ use anyhow::Context;
 use clap::ValueEnum;
 use collector::transform::sli::SliConfig;
 use jiff::Timestamp;
-use prometheus::Registry;
 use search::{Client, ClientConfig, Environment};
-use settings::Table;
 use telemetry::Readiness;
 
-use crate::app::App;
-use crate::config::{ArchiveConfig, Config};
-use crate::engine::{Clock, Engine, Filled};
-use crate::failure::Failure;
+use crate::config::{ArchiveConfig, Config, RefillConfig};
+use crate::engine::{Engine, Filled};
 
 mod archive;
 mod elasticsearch;
@@ -33,15 +28,6 @@ const TRIES: u32 = 5;
 /// Name of the condition under which the engine is ready.
 const REFILLED: &str = "refilled";
 
-/// How an empty state is filled, under the keys `refill` and `sli`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RefillConfig {
-    /// How long pages, the ledger and the collectors wait for it.
-    pub within: Duration,
-    /// How the lines of the archive are judged: as the collectors' `sli` transform is configured.
-    pub sli: SliConfig,
-}
-
 /// Where counts come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum From {
@@ -51,17 +37,6 @@ pub enum From {
     Archive,
 }
 
-/// Arguments of `refill`.
-#[derive(Clone, Debug, clap::Args)]
-pub struct RefillArgs {
-    /// Configuration of the engine, which must not be running.
-    #[arg(long)]
-    pub config: PathBuf,
-    /// Where the counts come from.
-    #[arg(long, value_enum)]
-    pub from: From,
-}
-
 /// What is needed to fill a state.
 #[derive(Clone, Debug)]
 pub struct Refill {
@@ -69,23 +44,6 @@ pub struct Refill {
     environment: Environment,
     elasticsearch: Option<ClientConfig>,
     archive: Option<ArchiveConfig>,
-}
-
-impl RefillConfig {
-    pub(crate) fn prove(table: &mut Table<'_>) -> Self {
-        let ten_minutes = Duration::from_secs(600);
-        let within = table.table("refill").map(|mut refill| {
-            let within = refill.duration_or("within_secs", ten_minutes);
-            refill.finish();
-            within
-        });
-        let sli = table.table("sli").map(|mut sli| {
-            let config = SliConfig::prove(&mut sli);
-            sli.finish();
-            config
-        });
-        Self { within: within.unwrap_or(ten_minutes), sli: sli.unwrap_or_default() }
-    }
 }
 
 impl Refill {
@@ -130,6 +88,13 @@ impl Refill {
             work.await;
         }
         readiness.ready(REFILLED);
+    }
+
+    /// Fills the state of an engine that judges nothing meanwhile.
+    pub(crate) async fn by_hand(&self, engine: &Engine, from: From) -> anyhow::Result<Filled> {
+        let filled = self.take(engine, from).await?;
+        engine.end_filling(now()).await.context("cannot note that the state is full")?;
+        Ok(filled)
     }
 
     async fn fill(&self, engine: &Engine) {
@@ -220,20 +185,4 @@ fn since_ns() -> i64 {
 #[expect(clippy::disallowed_methods, reason = "the driver of a refill knows how old counts may be")]
 fn now() -> Timestamp {
     Timestamp::now()
-}
-
-/// `slo-engine refill`.
-pub(crate) async fn main(args: &RefillArgs) -> Result<(), Failure> {
-    telemetry::init(telemetry::Format::Human)?;
-    let env = |name: &str| std::env::var(name).ok();
-    let config =
-        Config::load(&args.config, &env).map_err(|problems| Failure::Config(problems.to_string()))?;
-    let refill = Refill::new(&config);
-    let app = App::open(config, Clock::Wall, &Registry::new()).await?;
-    let filled = refill.take(&app.engine, args.from).await?;
-    app.engine.end_filling(now()).await.context("cannot note that the state is full")?;
-    app.stop().await;
-    let Filled { rows, lines } = filled;
-    println!("{lines} lines and {rows} count rows were added");
-    Ok(())
 }

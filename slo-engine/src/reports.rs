@@ -1,62 +1,25 @@
 //! The report of a calendar month: one page to keep or to print, or one JSON document, from the same figures.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use anyhow::bail;
-use clap::ValueEnum;
 use jiff::tz::TimeZone;
 use maud::{Markup, PreEscaped, html};
-use prometheus::Registry;
 use serde::Serialize;
 use slo::counts::MinuteId;
 use slo::series::Series;
 use slo::window::{Span, month};
 
-use crate::app::App;
-use crate::config::Config;
 use crate::counts::Source;
 use crate::discovery::Service;
-use crate::engine::{Clock, Engine};
-use crate::failure::Failure;
+use crate::engine::Engine;
 use crate::figures::{Figures, SLIS};
 use crate::format::{clock, percent, thousands};
 use crate::overview::{AlertView, SloView, WindowView};
 use crate::page::document;
-use crate::up;
-use keeper::{Keeper, Kept};
 
 pub mod keeper;
-pub mod seal;
-
-/// Arguments of `report`.
-#[derive(Clone, Debug, clap::Args)]
-pub struct ReportArgs {
-    /// The month.
-    #[arg(long, value_name = "YYYY-MM")]
-    pub month: String,
-    /// Format of the report.
-    #[arg(long, value_enum, default_value_t = ReportOutput::Html)]
-    pub output: ReportOutput,
-    /// Configuration of the engine whose state is read.
-    #[arg(long, conflicts_with = "data_dir")]
-    pub config: Option<PathBuf>,
-    /// Seal the month now instead of when the schedule comes: at the earliest 72 h after its end, and once for ever.
-    #[arg(long, requires = "config")]
-    pub seal: bool,
-    /// Data directory of `up`, where no configuration is given; `./.headroom/recorded` for the recorded logs.
-    #[arg(long, default_value = "./.headroom")]
-    pub data_dir: PathBuf,
-}
-
-/// Format of a report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ReportOutput {
-    /// A page to keep or to print.
-    Html,
-    /// One JSON document.
-    Json,
-}
+pub mod material;
 
 /// A month, service by service.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -94,53 +57,6 @@ pub struct SloMonth {
     /// The figures.
     #[serde(flatten)]
     pub figures: SloView,
-}
-
-/// `slo-engine report`.
-pub(crate) async fn main(args: &ReportArgs) -> Result<(), Failure> {
-    let env = |name: &str| std::env::var(name).ok();
-    // In the time of the events everything was read; by the wall clock the watermarks tell what was.
-    let (config, clock) = match &args.config {
-        Some(path) => (Config::load(path, &env), Clock::Wall),
-        None => (up::engine_config(&args.data_dir, up::ANY_PORT), Clock::Event),
-    };
-    let config = config.map_err(|problems| Failure::Config(problems.to_string()))?;
-    let state = config.data_dir.join("engine.db");
-    if !state.exists() {
-        return Err(
-            anyhow::anyhow!("there is no state at {}: run `up` or `serve` first", state.display()).into()
-        );
-    }
-    let (reports, archive) = (config.reports.clone(), config.archive.clone());
-    let app = App::open(config, clock, &Registry::new()).await?;
-    if args.seal {
-        let kept =
-            Keeper::open(reports, archive.as_ref(), app.engine.clone())?.seal(&args.month, now()).await?;
-        tell(&args.month, &kept);
-        app.stop().await;
-        return Ok(());
-    }
-    let report = report(&app.engine, &args.month).await?;
-    app.stop().await;
-    match args.output {
-        ReportOutput::Json => println!("{}", serde_json::to_string_pretty(&report)?),
-        ReportOutput::Html => println!("{}", render(&report).into_string()),
-    }
-    Ok(())
-}
-
-/// Says what sealing a month by hand has done.
-fn tell(month: &str, kept: &Kept) {
-    match kept.sealed.first() {
-        None => println!("{month} is sealed already, and its figures are the same"),
-        Some(seal) if seal.restatement == 0 => println!("{month} is sealed: {}", seal.prefix()),
-        Some(seal) => println!("{month} was sealed before with other figures; said anew: {}", seal.prefix()),
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the command line reads the clock for the keeper")]
-fn now() -> jiff::Timestamp {
-    jiff::Timestamp::now()
 }
 
 /// The report of `month`, `YYYY-MM`: of each SLO in its own zone.

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::ValueEnum;
 use collector::app::{App as Collector, Options};
 use collector::sink::SendError;
 use collector::sink::slo_engine::{BoxFuture, CountsService};
@@ -23,37 +22,6 @@ use crate::app::App;
 use crate::config::Config;
 use crate::engine::{Clock, Engine, EngineError};
 use crate::failure::Failure;
-use crate::table;
-
-/// Arguments of `up`.
-#[derive(Clone, Debug, clap::Args)]
-pub struct UpArgs {
-    /// Logs to read: a /var/log/pods tree, a folder, a plain file or a rotated .gz; may be given several times. By
-    /// default the recorded logs that come with the sources.
-    #[arg(long = "logs", value_name = "PATH")]
-    pub logs: Vec<PathBuf>,
-    /// Where state, archive and dead letters lie; those of the recorded logs lie in its folder `recorded`.
-    #[arg(long, default_value = "./.headroom")]
-    pub data_dir: PathBuf,
-    /// Address of the page and the API.
-    #[arg(long, default_value = "127.0.0.1:8080")]
-    pub listen: SocketAddr,
-    /// End when the input is read, instead of serving the page.
-    #[arg(long)]
-    pub once: bool,
-    /// What to print on stdout.
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    pub output: Output,
-}
-
-/// Format of what is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// Tables for people.
-    Text,
-    /// One JSON document.
-    Json,
-}
 
 /// Any free port.
 pub const ANY_PORT: &str = "127.0.0.1:0";
@@ -71,106 +39,111 @@ pub fn engine_config(data_dir: &Path, listen: &str) -> Result<Config, Problems> 
     Config::parse("the defaults of up", &text.to_string(), Syntax::Yaml, &|_| None)
 }
 
-/// `slo-engine up`.
-pub(crate) async fn main(args: UpArgs) -> Result<(), Failure> {
-    telemetry::init(telemetry::Format::Human)?;
-    let _traces = telemetry::traces::start("slo-engine")?;
-    let signals = telemetry::signals()?;
-    let run = Run::start(&args).await?;
-    tokio::select! {
-        done = run.go(&args) => done,
-        signal = signals => {
-            tracing::debug!(signal, "stopping");
-            Ok(())
-        }
+/// What `up` is asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    /// Logs to read; the recorded ones that come with the sources where none are named.
+    pub(crate) logs: Vec<PathBuf>,
+    /// Where state, archive and dead letters lie; those of the recorded logs lie in its folder `recorded`.
+    pub(crate) data_dir: PathBuf,
+    /// Address of the page and the API; nothing is served without one.
+    pub(crate) listen: Option<SocketAddr>,
+}
+
+impl Wanted {
+    /// The recorded logs have a state of their own, so that they never stand beside the services of your logs.
+    fn state_dir(&self) -> PathBuf {
+        if self.logs.is_empty() { self.data_dir.join("recorded") } else { self.data_dir.clone() }
     }
 }
 
-/// The recorded logs have a state of their own, so that they never stand beside the services of your logs.
-fn data_dir(args: &UpArgs) -> PathBuf {
-    if args.logs.is_empty() { args.data_dir.join("recorded") } else { args.data_dir.clone() }
+/// Everything that runs in `up`.
+pub(crate) struct Run {
+    collector: Collector,
+    /// What the collector reads into.
+    pub(crate) read: Read,
 }
 
-/// Everything that runs in `up`.
-struct Run {
-    engine: App,
-    collector: Collector,
+/// What was read, and the engine that judges it.
+pub(crate) struct Read {
+    app: App,
     formats: Arc<FormatsSeen>,
 }
 
 impl Run {
-    async fn start(args: &UpArgs) -> Result<Self, Failure> {
-        let sources = logs::sources(&args.logs)?;
-        let data_dir = data_dir(args);
+    /// Starts the engine in event time, and the collector over the logs.
+    pub(crate) async fn start(wanted: &Wanted) -> Result<Self, Failure> {
+        let sources = logs::sources(&wanted.logs)?;
+        let data_dir = wanted.state_dir();
         std::fs::create_dir_all(&data_dir)
             .with_context(|| format!("cannot make the data directory {}", data_dir.display()))?;
-        let refused = |problems: Problems| Failure::Config(problems.to_string());
-        let config = engine_config(&data_dir, &args.listen.to_string()).map_err(refused)?;
+        let listen = wanted.listen.map_or_else(|| ANY_PORT.to_owned(), |listen| listen.to_string());
+        let config = engine_config(&data_dir, &listen).map_err(Failure::refused)?;
         let registry = Registry::new();
-        let mut engine = App::open(config, Clock::Event, &registry).await?;
-        if !args.once {
-            engine.listen(args.listen, None, registry.clone()).await?;
+        let mut app = App::open(config, Clock::Event, &registry).await?;
+        if let Some(listen) = wanted.listen {
+            app.listen(listen, None, registry.clone()).await?;
         }
         let formats = Arc::new(FormatsSeen::default());
         let options = Options {
-            counts: Some(Arc::new(InProcess(engine.engine.clone()))),
+            counts: Some(Arc::new(InProcess(app.engine.clone()))),
             registry,
             formats: formats.clone(),
         };
-        let config = logs::collector_config(&data_dir, &sources).map_err(refused)?;
+        let config = logs::collector_config(&data_dir, &sources).map_err(Failure::refused)?;
         let collector = Collector::start(config, options).await?;
-        Ok(Self { engine, collector, formats })
+        Ok(Self { collector, read: Read { app, formats } })
     }
 
-    /// Reads, judges, shows; then ends, or serves the page and follows the files.
-    async fn go(self, args: &UpArgs) -> Result<(), Failure> {
-        progress::until_caught_up(&self.collector).await?;
-        if args.once {
-            let books = self.collector.drain().await?;
-            books.check()?;
-            settle(&self.engine).await?;
-            show(&self.engine.engine, args.output, &self.formats).await?;
-            self.engine.stop().await;
-            return Ok(());
-        }
-        settle(&self.engine).await?;
-        show(&self.engine.engine, args.output, &self.formats).await?;
-        eprintln!("\nThe page is at http://{} until Ctrl-C.", self.engine.addr().unwrap_or(args.listen));
+    /// Waits until the collector has read everything, with a progress bar on a terminal.
+    pub(crate) async fn caught_up(&self) -> anyhow::Result<()> {
+        progress::until_caught_up(&self.collector).await
+    }
+
+    /// Ends the collector, and proves that no line went astray.
+    pub(crate) async fn drain(self) -> anyhow::Result<Read> {
+        self.collector.drain().await?.check()?;
+        Ok(self.read)
+    }
+
+    /// Follows the files for ever, and judges what they say.
+    pub(crate) async fn follow(&self) -> anyhow::Result<()> {
         loop {
             tokio::time::sleep(FOLLOW_EVERY).await;
             self.collector.caught_up().await?;
-            settle(&self.engine).await?;
+            self.read.settle().await?;
         }
     }
 }
 
-/// Judges everything that was read, and sends what that decided.
-async fn settle(app: &App) -> Result<(), Failure> {
-    if let Some(now) = app.engine.catch_up(now()).await? {
-        app.dispatcher.drain_once(now).await?;
+impl Read {
+    /// Judges everything that was read, and sends what that decided.
+    pub(crate) async fn settle(&self) -> anyhow::Result<()> {
+        if let Some(now) = self.app.engine.catch_up(now()).await? {
+            self.app.dispatcher.drain_once(now).await?;
+        }
+        Ok(())
     }
-    Ok(())
-}
 
-async fn show(engine: &Engine, output: Output, formats: &FormatsSeen) -> Result<(), Failure> {
-    let model = engine.page_model().await?;
-    for (path, lines, broken) in engine.curious_streams().await? {
-        match broken {
-            Some(why) => eprintln!("{path}: {why}; {lines} lines were read"),
-            None => eprintln!("{path}: no request in {lines} lines"),
-        }
+    /// The engine that judges.
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.app.engine
     }
-    match output {
-        Output::Json => {
-            eprintln!("{}", logs::formats(formats));
-            println!("{}", serde_json::to_string(&model.overview)?);
-        }
-        Output::Text => {
-            println!("{}\n", logs::formats(formats));
-            println!("{}", table::render(&model.overview, &model.details, &model.incidents));
-        }
+
+    /// Where the page is, if it is served.
+    pub(crate) fn addr(&self) -> Option<SocketAddr> {
+        self.app.addr()
     }
-    Ok(())
+
+    /// Which formats were found, in one line.
+    pub(crate) fn formats(&self) -> String {
+        logs::formats(&self.formats)
+    }
+
+    /// Stops the engine.
+    pub(crate) async fn stop(self) {
+        self.app.stop().await;
+    }
 }
 
 #[expect(

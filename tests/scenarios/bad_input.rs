@@ -138,6 +138,36 @@ async fn a_file_that_may_not_be_read_is_told_and_passed() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_configuration_is_proven_without_starting_anything() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (config, data) = (dir.path().join("engine.yaml"), dir.path().join("data"));
+    let validate = ["validate".as_ref(), "--config".as_ref(), config.as_os_str()];
+    let as_json = [&validate[..], &["--output".as_ref(), "json".as_ref()]].concat();
+    fs::write(&config, format!("data_dir: {}\nlisten: 127.0.0.1:1\n", data.display()))?;
+    let ended = engine().run(&validate).await?;
+    assert!(ended.status.success(), "{}", ended.stderr);
+    assert_eq!(ended.stdout, format!("{} is valid\n", config.display()));
+    assert_eq!(engine().run(&as_json).await?.json()?["valid"], true);
+    fs::write(&config, "listen: nowhere\nservices:\n  - a/b/c\ncolour: red\n")?;
+    let ended = engine().run(&validate).await?;
+    assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(78), ""));
+    for line in ["engine.yaml:1: listen", "engine.yaml:3: services[0]", "engine.yaml:4: colour", "data_dir"] {
+        assert!(ended.stderr.contains(line), "{line:?} is not in: {}", ended.stderr);
+    }
+    let ended = engine().run(&as_json).await?;
+    assert_eq!(ended.status.code(), Some(78));
+    let lines: Vec<u64> = ended.json()?["problems"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|problem| problem["line"].as_u64().unwrap())
+        .collect();
+    assert_eq!(lines, [1, 1, 3, 4]);
+    assert!(!data.exists());
+    Ok(())
+}
+
+#[tokio::test]
 async fn every_mistake_of_a_configuration_is_told_and_nothing_is_started() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let (config, data) = (dir.path().join("engine.yaml"), dir.path().join("data"));

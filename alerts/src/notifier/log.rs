@@ -29,19 +29,25 @@ pub enum Log {
 }
 
 impl Log {
-    /// Makes sure that the file can be opened for writing.
+    /// Makes sure that the file, if it is there, can be opened for writing. Nothing is made.
     ///
     /// # Errors
     /// The file that cannot be opened and why.
     pub fn build(config: LogConfig) -> Result<Log, Vec<ConfigError>> {
         let Some(path) = config.file else { return Ok(Log::Tracing) };
-        match open(&path) {
-            Ok(_) => Ok(Log::File(path)),
-            Err(cause) => {
-                let message = format!("cannot open {} for appending: {cause}", path.display());
-                Err(vec![ConfigError { path: "file".into(), message }])
-            }
+        match OpenOptions::new().read(true).append(true).open(&path) {
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(vec![cannot_open(&path, &cause)]),
+            _ => Ok(Log::File(path)),
         }
+    }
+
+    /// Makes the file, if there is to be one.
+    ///
+    /// # Errors
+    /// The file that cannot be opened and why.
+    pub(crate) fn prepare(&self) -> Result<(), ConfigError> {
+        let Log::File(path) = self else { return Ok(()) };
+        open(path).map(drop).map_err(|cause| cannot_open(path, &cause))
     }
 
     /// Writes one message.
@@ -82,6 +88,11 @@ fn append_once(path: &Path, id: &str, line: &str) -> io::Result<()> {
         file.set_len(whole as u64)?;
     }
     written
+}
+
+fn cannot_open(path: &Path, cause: &io::Error) -> ConfigError {
+    let message = format!("cannot open {} for appending: {cause}", path.display());
+    ConfigError { path: "file".into(), message }
 }
 
 fn open(path: &Path) -> io::Result<File> {

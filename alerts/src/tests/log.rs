@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::{after, at, trigger};
-use crate::{Intent, Kind, Log, LogConfig};
+use crate::{ChannelName, Intent, Kind, Log, LogConfig, NotifierConfig, Notifiers};
 
 fn log(path: &Path) -> Log {
     Log::build(LogConfig { file: Some(path.to_owned()) }).unwrap()
@@ -73,6 +73,22 @@ async fn senders_at_the_same_time_write_an_id_once() {
     let (one, two) = (log(&path), log(&path));
     let _ = tokio::join!(one.send(&first), two.send(&first), one.send(&second), two.send(&second));
     assert_eq!(ids(&path).len(), 2);
+}
+
+#[test]
+fn proving_makes_no_file_and_preparing_makes_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pages.jsonl");
+    let notifiers = |path: &Path| {
+        let config = NotifierConfig::Log(LogConfig { file: Some(path.to_owned()) });
+        Notifiers::build([(ChannelName::from("journal"), config)].into()).unwrap()
+    };
+    let proven = notifiers(&path);
+    assert!(!path.exists());
+    proven.prepare().unwrap();
+    assert!(path.exists());
+    let error = notifiers(&folder.path().join("none/pages.jsonl")).prepare().unwrap_err().remove(0);
+    assert_eq!(error.path, "journal.file", "{error}");
 }
 
 #[tokio::test]

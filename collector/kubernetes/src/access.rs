@@ -47,6 +47,17 @@ pub enum AccessError {
 }
 
 impl Access {
+    /// Whether what is named is there and can be read; nobody is asked anything.
+    ///
+    /// # Errors
+    /// The kubeconfig cannot be read, or is none.
+    pub fn prove(&self) -> Result<(), AccessError> {
+        let Self::KubeConfig(file) = self else { return Ok(()) };
+        let read = Kubeconfig::read_from(file);
+        read.map(drop)
+            .map_err(|error| AccessError::KubeConfig { file: file.clone(), cause: first_line(&error) })
+    }
+
     /// A client; it connects when it is first used.
     ///
     /// # Errors

@@ -238,6 +238,10 @@ impl<'a> Table<'a> {
 
     fn secret_text(&self, node: &'a Node, file_key: &str) -> Option<String> {
         let text = self.text(node)?;
+        if node.origin == Origin::Variable && text.trim().is_empty() {
+            self.problems.push(Problem::at(node, "expected a credential, found a variable that is empty"));
+            return None;
+        }
         if node.origin < Origin::Variable {
             let message =
                 format!("a credential in plain text; write ${{VARIABLE}} here, or name a file in {file_key}");

@@ -312,6 +312,11 @@ fn credentials_come_from_variables_or_files() {
     check_problem("token: s3cret", read, plain);
     check_problem("token: ${NONE:-s3cret}", read, plain);
     check_problem(
+        "token: ${EMPTY}",
+        read,
+        "c.yaml:1: token: expected a credential, found a variable that is empty",
+    );
+    check_problem(
         "token: ${TOKEN}\ntoken_file: /x",
         read,
         "c.yaml:1: token: token and token_file are both set; keep one",

@@ -1,57 +1,17 @@
-//! `slo-engine discover`: what is seen in the cluster, and why.
+//! The cluster as it is shown: what is seen in the cluster, and why.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
-use std::time::Duration;
 
-use anyhow::Context;
-use clap::ValueEnum;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
-use kubernetes::Access;
-use prometheus::Registry;
 use serde::Serialize;
-use slo::counts::{MinuteId, Sli};
+use slo::counts::Sli;
 use slo::objective::SloSpec;
 
-use super::watch::{Watched, now};
-use super::{Cluster, Found, Name, find};
-use crate::app::App;
-use crate::config::Config;
+use super::{Cluster, Found, Name};
 use crate::discovery::{Service, sli_name};
-use crate::engine::Clock;
-use crate::failure::Failure;
 use crate::figures::SLIS;
 use crate::specs::Specs;
-
-/// How long the API server may take to list everything.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// How often is looked whether everything is listed.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
-
-/// Arguments of `discover`.
-#[derive(Clone, Debug, clap::Args)]
-pub struct DiscoverArgs {
-    /// Configuration of the engine: its access to the cluster, its OpenSLO documents, and what it has counted.
-    #[arg(long)]
-    pub config: Option<PathBuf>,
-    /// How the cluster is reached, outside of a pod.
-    #[arg(long)]
-    pub kube_config_file: Option<PathBuf>,
-    /// What to print on stdout.
-    #[arg(long, value_enum, default_value_t = DiscoverOutput::Text)]
-    pub output: DiscoverOutput,
-}
-
-/// Format of what is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum DiscoverOutput {
-    /// A table and what is wrong.
-    Text,
-    /// One JSON document.
-    Json,
-}
 
 /// What is seen in the cluster.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -96,59 +56,6 @@ pub struct SeenSlo {
     pub threshold_ms: Option<u64>,
     /// Who says so: `document`, `annotation` or `default`.
     pub from: &'static str,
-}
-
-/// `slo-engine discover`.
-pub(crate) async fn main(args: &DiscoverArgs) -> Result<(), Failure> {
-    let env = |name: &str| std::env::var(name).ok();
-    let config = args.config.as_ref().map(|path| Config::load(path, &env)).transpose();
-    let config = config.map_err(|problems| Failure::Config(problems.to_string()))?;
-    let access = match (&args.kube_config_file, &config) {
-        (Some(file), _) => Access::KubeConfig(file.clone()),
-        (None, Some(config)) => config.kubernetes.clone().unwrap_or_default(),
-        (None, None) => Access::InCluster,
-    };
-    let client = access.client().await?;
-    let watched = Watched::default();
-    tokio::select! {
-        () = watched.follow(client, |_| {}) => {}
-        () = settled(&watched) => {}
-        () = tokio::time::sleep(PATIENCE) => {}
-    }
-    let failures: Vec<String> = watched.failures(now()).into_iter().map(|(_, why)| why).collect();
-    let Some(objects) = watched.objects() else {
-        let why = failures.first().cloned().unwrap_or_else(|| format!("no answer within {PATIENCE:?}"));
-        return Err(anyhow::anyhow!("cannot list the namespaces and services of the cluster: {why}").into());
-    };
-    let specs = config.as_ref().map(|config| config.specs.clone()).unwrap_or_default();
-    let counted = counted(config).await?;
-    let cluster = find(&objects, &Cluster::default(), &counted, MinuteId::of_timestamp(now()));
-    let discovery = Discovery { services: seen(&cluster, &specs), failures };
-    match args.output {
-        DiscoverOutput::Json => println!("{}", serde_json::to_string_pretty(&discovery)?),
-        DiscoverOutput::Text => println!("{}", text(&discovery)),
-    }
-    match discovery.failures.as_slice() {
-        [] => Ok(()),
-        failures => Err(anyhow::anyhow!("not everything could be listed: {}", failures.join("; ")).into()),
-    }
-}
-
-async fn settled(watched: &Watched) {
-    while !watched.is_settled() {
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-}
-
-/// Services of which the engine of the configuration has counted requests.
-async fn counted(config: Option<Config>) -> anyhow::Result<BTreeSet<Name>> {
-    let Some(config) = config.filter(|config| config.data_dir.join("engine.db").exists()) else {
-        return Ok(BTreeSet::new());
-    };
-    let app = App::open(config, Clock::Wall, &Registry::new()).await?;
-    let counted = app.engine.counted_services().await.context("cannot read what was counted")?;
-    app.stop().await;
-    Ok(counted)
 }
 
 /// Services as they are seen.

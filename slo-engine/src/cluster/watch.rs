@@ -11,6 +11,7 @@ use kubernetes::{
 use tokio::time::MissedTickBehavior;
 
 use super::Objects;
+use super::kind::Kind;
 use crate::engine::Engine;
 use crate::metrics::Metrics;
 
@@ -19,25 +20,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How long after its last failure a kind counts as one that is not watched; it is tried again at least every half minute.
 const FAILS_FOR: SignedDuration = SignedDuration::from_secs(120);
-
-/// A kind of object that is watched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// Namespaces.
-    Namespaces,
-    /// Services.
-    Services,
-    /// Ingresses.
-    Ingresses,
-    /// Pods.
-    Pods,
-    /// Nodes.
-    Nodes,
-    /// Deployments.
-    Deployments,
-    /// StatefulSets.
-    StatefulSets,
-}
 
 /// What the API server says, and how the watches get on. Clones are the same.
 #[derive(Clone, Debug, Default)]
@@ -50,32 +32,6 @@ pub struct Watched {
     deployments: Cache<Deployment>,
     stateful_sets: Cache<StatefulSet>,
     failures: Arc<Mutex<BTreeMap<Kind, (String, Timestamp)>>>,
-}
-
-impl Kind {
-    /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Namespaces,
-        Self::Services,
-        Self::Ingresses,
-        Self::Pods,
-        Self::Nodes,
-        Self::Deployments,
-        Self::StatefulSets,
-    ];
-
-    /// As the API server calls it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Namespaces => "namespaces",
-            Self::Services => "services",
-            Self::Ingresses => "ingresses",
-            Self::Pods => "pods",
-            Self::Nodes => "nodes",
-            Self::Deployments => "deployments",
-            Self::StatefulSets => "statefulsets",
-        }
-    }
 }
 
 impl Watched {

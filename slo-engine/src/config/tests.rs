@@ -8,8 +8,14 @@ use super::Config;
 const README: &str = include_str!("../../README.md");
 
 fn env(name: &str) -> Option<String> {
-    matches!(name, "HEADROOM_COUNTS_TOKEN" | "PAGER_TOKEN" | "KIBANA_API_KEY" | "ES_PASSWORD" | "PATH")
-        .then(|| "secret".to_owned())
+    match name {
+        "HEADROOM_COUNTS_TOKEN" | "PAGER_TOKEN" | "KIBANA_API_KEY" | "ES_PASSWORD" | "PATH" => {
+            Some("secret".to_owned())
+        }
+        "EMPTY" => Some(String::new()),
+        "TWO_LINES" => Some("secret\n".to_owned()),
+        _ => None,
+    }
 }
 
 fn documented() -> &'static str {
@@ -23,14 +29,16 @@ fn the_documented_example_is_a_configuration() {
     let dir = tempfile::tempdir().unwrap();
     let secrets = ["PAGER_TOKEN", "ALERTMANAGER_PASSWORD", "PAGERDUTY_KEY"];
     let text = secrets.iter().fold(documented().to_owned(), |text, secret| text.replace(secret, "PATH"));
-    let text = text.replace("/var/lib/headroom", dir.path().to_str().unwrap());
+    let folder = dir.path().to_str().unwrap();
+    let text = text.replace("/var/lib/headroom", folder).replace("/etc/headroom", folder);
+    std::fs::write(dir.path().join("kubeconfig"), "apiVersion: v1\nkind: Config\n").unwrap();
     let config = Config::parse("example.yaml", &text, Syntax::Yaml, &env).unwrap();
     assert_eq!(config.listen.to_string(), "0.0.0.0:8080");
     assert_eq!(config.token.as_deref(), Some("secret"));
     assert_eq!(config.notifiers.channels().len(), 4);
     assert_eq!(config.dashboards.as_ref().unwrap().url, "https://kibana.example.net:5601");
     assert_eq!(config.elasticsearch.unwrap().retention_days, 30);
-    assert_eq!(config.kubernetes, Some(Access::KubeConfig("/etc/headroom/kubeconfig".into())));
+    assert_eq!(config.kubernetes, Some(Access::KubeConfig(dir.path().join("kubeconfig"))));
     assert!(config.services.contains(&("social".to_owned(), "feed-generator".to_owned())));
 }
 
@@ -47,7 +55,7 @@ fn every_mistake_is_told_at_once_with_its_line() {
         "listen: nowhere\ndata_dir: /tmp/x\nservices: [web]\ncolour: red\nenvironment: EU 1\nreports:\n  schedule: '0 6 31 2 *'\n",
         &[
             "engine.yaml:1: listen: \"nowhere\" is not an address; write an address and a port, like 0.0.0.0:8080",
-            "engine.yaml:3: services: \"web\" is not namespace/name",
+            "engine.yaml:3: services[0]: \"web\" is not namespace/name; each is at most 63 lower-case letters, digits and '-', and neither begins nor ends with '-'",
             "engine.yaml:4: colour: unknown key; allowed here: listen, data_dir, counts, environment, reports, dashboards, services, slos, notifiers, escalation, archive, refill, sli, elasticsearch, kubernetes",
             "engine.yaml:5: environment: \"EU 1\" cannot name an environment: use at most 64 lower-case letters, digits, '-' and '_', begin with a letter or digit",
             "engine.yaml:7: reports.schedule: \"0 6 31 2 *\" never comes, like the 30th of February",
@@ -78,7 +86,7 @@ fn a_notifier_of_an_unknown_type_is_refused_at_its_line() {
     let text = "data_dir: /tmp/x\nnotifiers:\n  pigeon: {type: carrier}\n";
     let problems = Config::parse("engine.yaml", text, Syntax::Yaml, &env).unwrap_err();
     let told = problems.to_string();
-    assert!(told.starts_with("engine.yaml:3: notifiers.pigeon: "), "{told}");
+    assert!(told.starts_with("engine.yaml:3: notifiers.pigeon.type: \"carrier\" is not one of "), "{told}");
 }
 
 #[test]
@@ -100,4 +108,177 @@ fn the_cluster_is_watched_by_the_service_account_unless_a_kubeconfig_is_named() 
     let access = |text: &str| Config::parse("engine.yaml", text, Syntax::Yaml, &env).unwrap().kubernetes;
     assert_eq!(access("data_dir: /tmp/x\n"), None);
     assert_eq!(access("data_dir: /tmp/x\nkubernetes: {}\n"), Some(Access::InCluster));
+}
+
+/// Like [`check`], where only the place of each mistake matters.
+#[track_caller]
+fn check_places(text: &str, want: &[&str]) {
+    let problems = Config::parse("engine.yaml", text, Syntax::Yaml, &env).unwrap_err().into_vec();
+    let places: Vec<String> =
+        problems.iter().map(|problem| format!("{}: {}", problem.line, problem.path)).collect();
+    assert_eq!(places, want, "{problems:?}");
+}
+
+#[test]
+fn a_bad_notifier_hides_no_other_and_no_bad_escalation() {
+    let text = "\
+data_dir: /tmp/x
+notifiers:
+  one: {type: carrier}
+  two:
+    type: webhook
+    url: pigeon://loft
+    colour: grey
+  three:
+    type: alertmanager
+    url: http://127.0.0.1:9093
+    timeout: soon
+  four:
+    type: log
+escalation:
+  page:
+    name: page
+    steps:
+      - targets: [{name: me, channels: [five]}]
+  ticket:
+    name: ticket
+    steps: []
+";
+    check_places(
+        text,
+        &[
+            "3: notifiers.one.type",
+            "7: notifiers.two.colour",
+            "11: notifiers.three.timeout",
+            "18: escalation.page.steps[0].targets[0].channels[0]",
+            "21: escalation.ticket.steps",
+        ],
+    );
+    let text = text.replace("    colour: grey\n", "").replace("    timeout: soon\n", "");
+    check_places(
+        &text,
+        &[
+            "3: notifiers.one.type",
+            "6: notifiers.two.url",
+            "16: escalation.page.steps[0].targets[0].channels[0]",
+            "19: escalation.ticket.steps",
+        ],
+    );
+}
+
+#[test]
+fn every_unknown_key_below_a_notifier_and_a_policy_is_told_at_its_own_line() {
+    let text = "\
+data_dir: /tmp/x
+notifiers:
+  pager:
+    type: pagerduty
+    routing_key:
+      env: PATH
+      fiel: /x
+    hedaers: {}
+escalation:
+  page:
+    name: page
+    stepz: []
+    repeat: 2
+    every: 1h
+  routes:
+    - labels: {team: shop}
+      priority: 1
+      policy:
+        name: shop
+        steps:
+          - afterwards: 5m
+            targets:
+              - name: shop
+                channel: pager
+    - policy: {name: rest, steps: []}
+";
+    check_places(
+        text,
+        &[
+            "7: notifiers.pager.routing_key.fiel",
+            "8: notifiers.pager.hedaers",
+            "10: escalation.page.steps",
+            "12: escalation.page.stepz",
+            "14: escalation.page.every",
+            "17: escalation.routes[0].priority",
+            "21: escalation.routes[0].policy.steps[0].afterwards",
+            "23: escalation.routes[0].policy.steps[0].targets[0].channels",
+            "24: escalation.routes[0].policy.steps[0].targets[0].channel",
+            "25: escalation.routes[1].policy.steps",
+        ],
+    );
+}
+
+#[test]
+fn both_a_bad_schedule_and_a_bad_zone_are_told() {
+    check_places(
+        "data_dir: /tmp/x\nreports:\n  schedule: sometimes\n  time_zone: Mars/Olympus\n",
+        &["3: reports.schedule", "4: reports.time_zone"],
+    );
+}
+
+#[test]
+fn a_service_is_two_names_of_kubernetes() {
+    let names = ["a/b/c", "shop/", "/web", "Shop/web", "shop/web_1", "-shop/web", "shop/web-", "shop"];
+    let long = format!("shop/{}", "x".repeat(64));
+    for name in names.into_iter().chain([long.as_str()]) {
+        let text = format!("data_dir: /tmp/x\nservices:\n  - shop/web\n  - {name:?}\n");
+        check_places(&text, &["4: services[1]"]);
+    }
+}
+
+#[test]
+fn a_token_that_is_empty_or_no_header_is_refused() {
+    check_places("data_dir: /tmp/x\ncounts:\n  token: ${EMPTY}\n", &["3: counts.token"]);
+    check_places("data_dir: /tmp/x\ncounts:\n  token: ${TWO_LINES}\n", &["3: counts.token"]);
+}
+
+#[test]
+fn a_secret_that_is_written_instead_of_named_is_refused_and_not_repeated() {
+    let text = "data_dir: /tmp/x\nnotifiers:\n  p:\n    type: pagerduty\n    routing_key: hunter2\n";
+    let told = Config::parse("engine.yaml", text, Syntax::Yaml, &env).unwrap_err().to_string();
+    assert!(told.starts_with("engine.yaml:5: notifiers.p.routing_key: "), "{told}");
+    assert!(!told.contains("hunter2"), "{told}");
+}
+
+#[test]
+fn files_that_are_named_must_be_there_and_be_what_they_are_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ca, data) = (dir.path().join("ca.pem"), dir.path().join("data"));
+    std::fs::write(&ca, "-----BEGIN CERTIFICATE-----\nnone\n-----END CERTIFICATE-----\n").unwrap();
+    let text = format!(
+        "\
+data_dir: {data}
+slos: [{data}/none.yaml]
+elasticsearch:
+  endpoints: [https://127.0.0.1:9200]
+  tls:
+    ca_file: {ca}
+kubernetes:
+  kube_config_file: {data}/kubeconfig
+notifiers:
+  hook: {{type: webhook, url: 'http://127.0.0.1:1', bearer_token: {{file: {data}/token}}}}
+  journal: {{type: log, file: {data}/pages.jsonl}}
+  other: {{type: log, file: {data}/none/pages.jsonl}}
+counts:
+  token_file: {data}/token
+",
+        data = data.display(),
+        ca = ca.display(),
+    );
+    check_places(
+        &text,
+        &[
+            "2: slos[0]",
+            "5: elasticsearch.tls",
+            "8: kubernetes.kube_config_file",
+            "10: notifiers.hook.bearer_token",
+            "12: notifiers.other.file",
+            "14: counts.token_file",
+        ],
+    );
+    assert!(!data.exists(), "proving makes nothing");
 }

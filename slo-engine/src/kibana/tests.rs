@@ -5,11 +5,14 @@ use std::sync::{Arc, Mutex};
 use axum::extract::State;
 use axum::routing::post;
 use axum::{Json, Router};
+use prometheus::Registry;
 use serde_json::{Value, json};
 use settings::Syntax;
 use slo::counts::MinuteId;
 
 use super::*;
+use crate::app::App;
+use crate::engine::Clock;
 
 /// How many objects each import held, and whether it fails.
 #[derive(Default)]

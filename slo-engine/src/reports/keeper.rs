@@ -11,13 +11,14 @@ use jiff::{SignedDuration, Timestamp, ToSpan};
 use slo::counts::MinuteId;
 use slo::window;
 
-use super::seal::{self, Material, SEAL, Seal, Sealed};
+use super::material::Material;
 use super::{Report, minute, report};
 use crate::config::{ArchiveConfig, ReportsConfig};
 use crate::counts::KEEP_UNMEASURED_MINUTES;
 use crate::engine::Engine;
 use crate::figures::{Figures, SLIS};
 use crate::schedule::Schedule;
+use crate::seal::{self, SEAL, Seal, Sealed};
 use crate::store::{self, ledger, seals};
 
 /// How long after its end a month is sealed at the earliest: late lines have come by then.

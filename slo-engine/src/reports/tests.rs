@@ -1,11 +1,12 @@
 //! Reports: months as they are written, zones, and the state of an engine that is running meanwhile.
 
 use alerts::{ChannelName, PoliciesConfig};
+use prometheus::Registry;
 use slo::counts::{CountsRequest, DEFAULT_EDGES_US, MinuteId, Sli};
 use slo::objective::SloSpec;
 
 use super::*;
-use crate::engine::Parts;
+use crate::engine::{Clock, Parts};
 use crate::metrics::Metrics;
 use crate::specs::Specs;
 use crate::store::{self, Store};

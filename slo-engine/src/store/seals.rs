@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::Row;
 
 use super::{StoreError, Transaction, doing, reading};
-use crate::reports::seal::{Seal, Sealed};
+use crate::seal::{Seal, Sealed};
 
 /// Notes a sealed month, to be delivered.
 pub async fn put(tx: &mut Transaction, sealed: &Sealed) -> Result<(), StoreError> {

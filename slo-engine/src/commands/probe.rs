@@ -9,6 +9,7 @@ use search::{Client, Kind, SearchError};
 use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
+use super::env;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::store;
@@ -30,9 +31,8 @@ pub(crate) struct ProbeArgs {
 /// Prints the line, then says on stderr where it was found and how long it took.
 #[expect(clippy::disallowed_methods, reason = "a command that waits by the wall clock")]
 pub(crate) async fn main(args: &ProbeArgs) -> Result<(), Failure> {
-    let env = |name: &str| std::env::var(name).ok();
-    let (environment, elasticsearch) = Config::load_elasticsearch(&args.config, &env)
-        .map_err(|problems| Failure::Config(problems.to_string()))?;
+    let (environment, elasticsearch) =
+        Config::load_elasticsearch(&args.config, &env).map_err(Failure::refused)?;
     let elasticsearch = elasticsearch.context(
         "the configuration has no `elasticsearch`, which is where the line is looked for; add it, or see in the \
          engine's /v1/overview whether `input.lines` grows",
