@@ -17,21 +17,25 @@ use tokio::time::MissedTickBehavior;
 use crate::api::{self, Api};
 use crate::cluster::watch;
 use crate::config::{ArchiveConfig, Config, Elasticsearch, ReportsConfig};
-use crate::engine::{Clock, Engine, Limits, Parts};
+use crate::engine::{Clock, Engine, EngineError, Limits, Parts};
 use crate::export::exporter::{Exporter, Pace};
 use crate::hold::Hold;
 use crate::kibana::{Target, Updater};
 use crate::metrics::Metrics;
 use crate::refill::Refill;
 use crate::reports::keeper::Keeper;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::traces;
+use crate::wall_clock::WallClock;
 
 /// How often burn rates are judged by the wall clock.
 const TICK: Duration = Duration::from_secs(10);
 
 /// A tick that takes longer hangs, and with it paging: Kubernetes restarts the engine then.
 const TICK_HANGS_AFTER: Duration = Duration::from_secs(300);
+
+/// How often old counts are folded and forgotten.
+const LOOK_AFTER_STORE: Duration = Duration::from_secs(60);
 
 /// When sealing is tried again that failed.
 const SEAL_AGAIN: Duration = Duration::from_secs(600);
@@ -86,6 +90,7 @@ impl App {
         }
         app.run_dispatcher();
         app.run_clock();
+        app.run_upkeep();
         app.run_keeper(reports, archive);
         if let Some(client) = cluster {
             app.run_discovery(client);
@@ -97,6 +102,13 @@ impl App {
             app.run_exporter(environment, &elasticsearch)?;
         }
         Ok(app)
+    }
+
+    /// The same for a command that writes: refused while an engine runs on the same state.
+    pub async fn open_alone(config: Config, registry: &Registry) -> anyhow::Result<Self> {
+        let hold = Hold::take_free(&config.data_dir)?;
+        let app = Self::open(config, Clock::Wall, registry).await?;
+        Ok(Self { hold: Some(hold), ..app })
     }
 
     /// Opens the state, and starts nothing: for `up`, which owns the clock, and for reports.
@@ -274,6 +286,35 @@ impl App {
         Ok(())
     }
 
+    /// Folds and forgets, beside everything else and a slice at a time.
+    fn run_upkeep(&mut self) {
+        let (engine, stop) = (self.engine.clone(), self.stop.clone());
+        self.tasks.push(tokio::spawn(async move {
+            let mut interval = tokio::time::interval(LOOK_AFTER_STORE);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let look = async {
+                engine.full().await;
+                loop {
+                    interval.tick().await;
+                    loop {
+                        match engine.look_after_store(now()).await {
+                            Ok(true) => {}
+                            Ok(false) => break,
+                            Err(error) => {
+                                tracing::warn!(%error, "cannot fold or forget old counts; it is tried again in a minute");
+                                break;
+                            }
+                        }
+                    }
+                }
+            };
+            tokio::select! {
+                () = stop.wait() => {}
+                () = look => {}
+            }
+        }));
+    }
+
     fn run_clock(&mut self) {
         let (engine, stop, health) = (self.engine.clone(), self.stop.clone(), self.readiness.clone());
         self.tasks.push(tokio::spawn(async move {
@@ -282,16 +323,24 @@ impl App {
                 () = stop.wait() => return,
                 () = engine.filled() => {}
             }
+            let (mut clock, begun) = (WallClock::default(), tokio::time::Instant::now());
             let mut interval = tokio::time::interval(TICK);
+            health.beat("clock", TICK_HANGS_AFTER);
             loop {
                 tokio::select! {
                     () = stop.wait() => return,
-                    _ = interval.tick() => health.beat("clock", TICK_HANGS_AFTER),
+                    _ = interval.tick() => {}
                 }
-                if let Err(error) = engine.tick(now()).await {
-                    // Memory may be ahead of the store now; Kubernetes starts the process anew from what is committed.
-                    tracing::error!(%error, "cannot commit a tick; the engine ends and must be started again");
-                    std::process::exit(1);
+                let confirmed = engine.snapshot().counts.read_to().map(slo::counts::MinuteId::start);
+                let at = clock.look(now(), begun.elapsed(), confirmed);
+                match engine.tick(at).await {
+                    Ok(()) => health.beat("clock", TICK_HANGS_AFTER),
+                    Err(error @ (EngineError::Stopped | EngineError::Store(StoreError::Fenced { .. }))) => {
+                        tracing::error!(%error, "this engine must not go on; it ends");
+                        std::process::exit(1);
+                    }
+                    // A full disk or a locked file: nothing of the tick is lost, and the next one decides the same.
+                    Err(error) => tracing::error!(%error, "cannot commit a tick; it is tried again in 10 s"),
                 }
             }
         }));

@@ -119,10 +119,9 @@ pub enum EngineError {
 }
 
 impl Engine {
-    /// Starts from what the store holds, and takes the right to write to it.
+    /// Starts from what the store holds.
     pub async fn open(parts: Parts) -> Result<Self, EngineError> {
         let Parts { store, specs, services, policies, clock, metrics, exports, limits } = parts;
-        let epoch = store.take_epoch().await?;
         let mut tx = store.read().await?;
         let known = load::Known { specs, services, clock, exports, limits };
         let core = load::core(&mut tx, known, policies).await?;
@@ -131,7 +130,7 @@ impl Engine {
         let wake = Arc::new(Notify::new());
         let snapshot = Arc::new(RwLock::new(Arc::new(Snapshot::default())));
         let (sender, queue) = mpsc::channel(QUEUE);
-        let mut writer = Writer::new(core, store.clone(), epoch, metrics.clone(), snapshot.clone(), wake.clone());
+        let mut writer = Writer::new(core, store.clone(), metrics.clone(), snapshot.clone(), wake.clone());
         writer.publish();
         // The one task that is no part of `App`: without it there is no engine. It ends with the last handle.
         tokio::spawn(writer.run(queue));

@@ -18,16 +18,30 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 pub(crate) struct Hold(#[expect(dead_code, reason = "the lock goes with the file")] File);
 
 impl Hold {
+    /// Holds a directory that nobody else holds.
+    ///
+    /// # Errors
+    /// An engine runs on it, or it cannot be written to.
+    pub(crate) fn take_free(directory: &Path) -> anyhow::Result<Self> {
+        let file = lock_file(directory)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => bail!(
+                "an engine runs on {}, and there is one writer: stop it first, or let it do this by itself",
+                directory.display()
+            ),
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("cannot lock {}", directory.display()))
+            }
+        }
+    }
+
     /// Holds a directory, which is made if need be.
     ///
     /// # Errors
     /// Another engine goes on holding it, or it cannot be written to.
     pub(crate) async fn take(directory: &Path) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(directory)
-            .with_context(|| format!("cannot make the data directory {}", directory.display()))?;
-        let path = directory.join("lock");
-        let file = File::options().create(true).truncate(false).write(true).open(&path);
-        let file = file.with_context(|| format!("cannot open {}", path.display()))?;
+        let file = lock_file(directory)?;
         let free = async {
             let (mut looks, mut told) = (interval(LOOK_EVERY), false);
             loop {
@@ -40,7 +54,7 @@ impl Hold {
                     }
                     Err(TryLockError::WouldBlock) => {}
                     Err(TryLockError::Error(error)) => {
-                        return Err(error).with_context(|| format!("cannot lock {}", path.display()));
+                        return Err(error).with_context(|| format!("cannot lock {}", directory.display()));
                     }
                 }
             }
@@ -56,6 +70,15 @@ impl Hold {
     }
 }
 
+/// The file that is locked; its directory is made if need be.
+fn lock_file(directory: &Path) -> anyhow::Result<File> {
+    std::fs::create_dir_all(directory)
+        .with_context(|| format!("cannot make the data directory {}", directory.display()))?;
+    let path = directory.join("lock");
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    file.with_context(|| format!("cannot open {}", path.display()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +88,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
         let first = Hold::take(&data).await.unwrap();
+        assert!(Hold::take_free(&data).unwrap_err().to_string().contains("an engine runs on"));
         let refused = Hold::take(&data).await.unwrap_err().to_string();
         assert!(refused.contains("another engine holds"), "{refused}");
         let waiting = tokio::spawn({

@@ -31,3 +31,4 @@ pub mod store;
 pub mod table;
 mod traces;
 pub mod up;
+mod wall_clock;

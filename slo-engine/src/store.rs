@@ -52,6 +52,9 @@ const EPOCH: &str = "epoch";
 /// Connections that only read.
 const READERS: u32 = 4;
 
+/// How long a statement waits for another program that writes.
+const WRITER_WAITS: Duration = Duration::from_secs(30);
+
 /// How long a reader waits for a connection; a writer waits longer, since nobody holds its connection for long.
 const READER_WAITS: Duration = Duration::from_secs(5);
 
@@ -126,16 +129,17 @@ impl Store {
     /// Opens the database at `path`, made where there is none. A database of an earlier version is copied beside itself
     /// first, and then brought up to date step by step; each step can be cut off and is gone on with.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
+        let file = SqliteConnectOptions::new().filename(path).busy_timeout(WRITER_WAITS);
+        let readers = file.clone().pragma("query_only", "1");
+        let is_new = std::fs::metadata(path).map_or(true, |file| file.len() == 0);
+        // Said of a file that is there, it would be a write, and whoever only reads beside a running engine writes nothing.
+        let file = if is_new { file.auto_vacuum(SqliteAutoVacuum::Incremental) } else { file };
+        let options = file
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            .auto_vacuum(SqliteAutoVacuum::Incremental)
-            .busy_timeout(Duration::from_secs(30))
             .pragma("journal_size_limit", "67108864")
             // A reply and a page follow the commit, so the commit must survive a power cut.
             .synchronous(SqliteSynchronous::Full);
-        let readers = options.clone().pragma("query_only", "1");
         // Invariant: one connection writes, so what an engine decides is in one order.
         let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options).await;
         let store = Self {
@@ -151,7 +155,7 @@ impl Store {
 
     /// Starts a transaction that writes; dropped uncommitted, it leaves nothing.
     pub async fn begin(&self) -> Result<Transaction, StoreError> {
-        self.writer.begin().await.map_err(doing("begin a transaction"))
+        self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(doing("begin a transaction"))
     }
 
     /// Starts a transaction that reads what was committed, beside whoever writes.
@@ -193,61 +197,64 @@ impl Store {
     }
 
     async fn migrate(&self, path: &Path) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        let found = sqlx::query("SELECT name FROM sqlite_master WHERE name = 'meta'")
-            .fetch_optional(&mut *tx)
-            .await
-            .map_err(doing("look for the schema"))?;
-        let version = match found {
-            None => 0,
-            Some(_) => number(&mut tx, VERSION).await?.unwrap_or_default(),
-        };
+        // Whoever only reads beside a running engine must not wait for its write.
+        let (version, reader) = self.version().await?;
         let Some(steps) = STEPS.get(version..) else {
-            return match number(&mut tx, READER).await? {
+            return match reader {
                 Some(reader) if reader <= SCHEMA_VERSION => Ok(()),
                 _ => Err(StoreError::TooNew { found: version }),
             };
         };
-        // Whoever only reads beside a running engine must not wait for its write.
         if !steps.is_empty() {
             if version > 0 {
-                drop(tx);
                 copy_beside(&self.writer, path, version).await?;
-                tx = self.begin().await?;
             }
+            let mut tx = self.begin().await?;
             for step in steps {
                 tx.execute(*step).await.map_err(doing("bring the schema up to date"))?;
             }
             alerts::note_resolved(&mut tx).await?;
             set_meta(&mut tx, VERSION, &SCHEMA_VERSION.to_string()).await?;
             set_meta(&mut tx, READER, &MIN_READER.to_string()).await?;
+            if meta(&mut tx, IDENTITY).await?.is_none() {
+                set_meta(&mut tx, IDENTITY, &random()?).await?;
+            }
+            commit(tx).await?;
         }
-        if meta(&mut tx, IDENTITY).await?.is_none() {
-            set_meta(&mut tx, IDENTITY, &random()?).await?;
-        }
-        commit(tx).await?;
         self.pack_old_rows().await
+    }
+
+    /// The schema's version, 0 of a file without one, and the oldest version whose program can read it.
+    async fn version(&self) -> Result<(usize, Option<usize>), StoreError> {
+        let mut tx = self.read().await?;
+        let found = sqlx::query("SELECT name FROM sqlite_master WHERE name = 'meta'")
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(doing("look for the schema"))?;
+        if found.is_none() {
+            return Ok((0, None));
+        }
+        let version = number(&mut tx, VERSION).await?.unwrap_or_default();
+        Ok((version, number(&mut tx, READER).await?))
     }
 
     /// Moves the rows of an earlier version an hour at a time.
     async fn pack_old_rows(&self) -> Result<(), StoreError> {
         let (mut moved, mut told) = (0, 0);
-        loop {
+        while counts::has_old_rows(&mut self.read().await?).await? {
             let mut tx = self.begin().await?;
-            let rows = counts::pack_old_rows(&mut tx).await?;
-            if rows == 0 {
-                break;
-            }
+            moved += counts::pack_old_rows(&mut tx).await?;
             commit(tx).await?;
-            moved += rows;
             if moved / 100_000 > told {
                 told = moved / 100_000;
                 tracing::info!(rows = moved, "packing the count rows of an earlier version");
             }
         }
         if moved > 0 {
-            // It also switches the file to give free pages back from now on.
-            sqlx::query("VACUUM").execute(&self.writer).await.map_err(doing("shrink the file"))?;
+            // From now on the file gives free pages back.
+            for sql in ["PRAGMA auto_vacuum = 2", "VACUUM"] {
+                sqlx::query(sql).execute(&self.writer).await.map_err(doing("shrink the file"))?;
+            }
         }
         Ok(())
     }

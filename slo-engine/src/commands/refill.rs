@@ -6,7 +6,7 @@ use prometheus::Registry;
 
 use super::load;
 use crate::app::App;
-use crate::engine::{Clock, Filled};
+use crate::engine::Filled;
 use crate::failure::Failure;
 use crate::refill::{From, Refill};
 
@@ -26,7 +26,7 @@ pub(crate) async fn main(args: &RefillArgs) -> Result<(), Failure> {
     telemetry::init(telemetry::Format::Human)?;
     let config = load(&args.config)?;
     let refill = Refill::new(&config);
-    let app = App::open(config, Clock::Wall, &Registry::new()).await?;
+    let app = App::open_alone(config, &Registry::new()).await?;
     let Filled { rows, lines } = refill.by_hand(&app.engine, args.from).await?;
     app.stop().await;
     println!("{lines} lines and {rows} count rows were added");

@@ -9,7 +9,7 @@ use super::{load, state};
 use crate::app::App;
 use crate::engine::Clock;
 use crate::failure::Failure;
-use crate::reports::keeper::{Keeper, Kept};
+use crate::reports::keeper::{Keeper, Word};
 use crate::reports::{render, report};
 use crate::up;
 
@@ -54,14 +54,15 @@ pub(crate) async fn main(args: &ReportArgs) -> Result<(), Failure> {
     };
     state(&config, "`up` or `serve`")?;
     let (reports, archive) = (config.reports.clone(), config.archive.clone());
-    let app = App::open(config, clock, &Registry::new()).await?;
     if args.seal {
-        let kept =
-            Keeper::open(reports, archive.as_ref(), app.engine.clone())?.seal(&args.month, now()).await?;
-        tell(&args.month, &kept);
+        let app = App::open_alone(config, &Registry::new()).await?;
+        let keeper = Keeper::open(reports, archive.as_ref(), app.engine.clone())?;
+        let (word, _) = keeper.seal(&args.month, now()).await?;
+        tell(&args.month, &word)?;
         app.stop().await;
         return Ok(());
     }
+    let app = App::open(config, clock, &Registry::new()).await?;
     let report = report(&app.engine, &args.month).await?;
     app.stop().await;
     match args.output {
@@ -72,12 +73,16 @@ pub(crate) async fn main(args: &ReportArgs) -> Result<(), Failure> {
 }
 
 /// Says what sealing a month by hand has done.
-fn tell(month: &str, kept: &Kept) {
-    match kept.sealed.first() {
-        None => println!("{month} is sealed already, and its figures are the same"),
-        Some(seal) if seal.restatement == 0 => println!("{month} is sealed: {}", seal.prefix()),
-        Some(seal) => println!("{month} was sealed before with other figures; said anew: {}", seal.prefix()),
+fn tell(month: &str, word: &Word) -> anyhow::Result<()> {
+    match word {
+        Word::Same => println!("{month} is sealed already, and its figures are the same"),
+        Word::Sealed(seal) if seal.restatement == 0 => println!("{month} is sealed: {}", seal.prefix()),
+        Word::Sealed(seal) => {
+            println!("{month} was sealed before with other figures; said anew: {}", seal.prefix());
+        }
+        Word::Not(why) => anyhow::bail!("{month} is not sealed: {why}"),
     }
+    Ok(())
 }
 
 #[expect(clippy::disallowed_methods, reason = "the command line reads the clock for the keeper")]

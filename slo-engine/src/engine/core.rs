@@ -24,7 +24,9 @@ mod ledger;
 mod retention;
 
 pub(crate) use ingest::{Held, HeldStream, Ingested, Terms};
+pub(super) use ingest::is_believed;
 pub(super) use ledger::{LEDGER_TO, Ladder};
+pub(super) use retention::sealable;
 pub(super) use cluster::known;
 
 /// Everything that is known.

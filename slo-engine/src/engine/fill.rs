@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use slo::counts::{ByteRange, CountsRequest, MinuteId, RowKey};
+use slo::counts::{ByteRange, CountsRequest, RowKey};
 
 use super::writer::Work;
 use super::{Engine, EngineError};

@@ -85,7 +85,7 @@ pub(super) async fn counts(
         counts.put_collector(&collector);
     }
     rows::all_cells(tx, |block| counts.add_cells(block, specs)).await?;
-    for minute in minutes {
+    for minute in minutes.into_iter().filter(|minute| core::is_believed(*minute)) {
         for stored in rows::rows_between(tx, minute, minute.plus(1)).await? {
             let key = stored.row.key.clone();
             counts.change(&key, &[], &[stored], specs);

@@ -7,10 +7,10 @@ use jiff::{SignedDuration, Timestamp};
 use slo::cells::HourBlock;
 use slo::counts::{MinuteId, Sli};
 
-use super::core::{Core, Ladder};
+use super::core::{Core, Ladder, sealable};
 use super::writer::{Writer, elapsed, instant};
 use super::{Clock, EngineError};
-use crate::store::{self, Change, StoreError, Transaction, alerts, counts as rows, ledger, reading};
+use crate::store::{self, Change, StoreError, Transaction, alerts, counts as rows, ledger, reading, seals};
 
 /// Minutes of the ledger that are said at once by the wall clock.
 const SLICE_MINUTES: i64 = 10;
@@ -105,9 +105,15 @@ pub(super) async fn look(writer: &mut Writer, now: Timestamp) -> Result<bool, En
     let before = |span: SignedDuration| {
         MinuteId::of_timestamp(now.checked_sub(span).unwrap_or(Timestamp::MIN))
     };
-    let mut tx = writer.store.begin_as(writer.epoch).await?;
+    let mut tx = writer.begin().await?;
     let folded = rows::fold(&mut tx, before(FOLDS_AFTER), before(WAITS_FOR_EXPORT)).await?;
-    let keep = writer.core.keep(now);
+    let mut unsealed = None;
+    for (month, first) in sealable(now) {
+        if seals::latest(&mut tx, &month).await?.is_none() {
+            unsealed = Some(first);
+        }
+    }
+    let keep = writer.core.keep(now, unsealed);
     rows::forget_rows(&mut tx, keep.minutes).await?;
     let streams = rows::forget_streams(&mut tx, keep.minutes.start().as_millisecond()).await?;
     let collectors = writer.core.counts.silent_collectors(keep.minutes);

@@ -53,7 +53,8 @@ type Answer = Box<dyn FnOnce(Result<(), String>) + Send>;
 pub(super) struct Writer {
     pub(super) core: Core,
     pub(super) store: Store,
-    pub(super) epoch: u64,
+    /// The right to write, taken with the first change: whoever only reads takes it from nobody.
+    epoch: Option<u64>,
     metrics: Metrics,
     snapshot: Arc<RwLock<Arc<Snapshot>>>,
     wake: Arc<Notify>,
@@ -66,12 +67,11 @@ impl Writer {
     pub(super) fn new(
         core: Core,
         store: Store,
-        epoch: u64,
         metrics: Metrics,
         snapshot: Arc<RwLock<Arc<Snapshot>>>,
         wake: Arc<Notify>,
     ) -> Self {
-        Self { core, store, epoch, metrics, snapshot, wake, published: None, identity: None }
+        Self { core, store, epoch: None, metrics, snapshot, wake, published: None, identity: None }
     }
 
     /// Does what is asked, until nobody can ask any more.
@@ -169,9 +169,9 @@ impl Writer {
     }
 
     async fn take_counts(&mut self, together: Vec<Work>, answers: &mut Vec<Answer>) -> Result<(), EngineError> {
-        let mut tx = self.store.begin_as(self.epoch).await;
+        let mut tx = self.begin().await.map_err(|error| error.to_string());
         let begun = telemetry::traces::now();
-        let mut failed = None;
+        let mut failed = tx.as_ref().err().cloned();
         for work in together {
             let Work::Counts { request, now, reply } = work else { continue };
             let done = match (&mut tx, &failed) {
@@ -179,7 +179,7 @@ impl Writer {
                     let terms = Terms { now, ..Terms::default() };
                     self.ingest(tx, (*request).clone(), &terms).await
                 }
-                _ => Err(EngineError::NotCommitted("the request before it failed".to_owned())),
+                (_, failed) => Err(EngineError::NotCommitted(failed.clone().unwrap_or_default())),
             };
             match done {
                 Ok(ingested) => answers.push(answer_of(reply, *request, ingested, begun)),
@@ -190,9 +190,9 @@ impl Writer {
                 Err(error) => drop(reply.send(Err(error))),
             }
         }
-        match failed {
-            Some(why) => Err(EngineError::NotCommitted(why)),
-            None => Ok(store::commit(tx?).await?),
+        match (tx, failed) {
+            (Ok(tx), None) => Ok(store::commit(tx).await?),
+            (_, failed) => Err(EngineError::NotCommitted(failed.unwrap_or_default())),
         }
     }
 
@@ -239,7 +239,7 @@ impl Writer {
         let begun = telemetry::traces::now();
         let changes = self.core.tick(now);
         let decided = telemetry::traces::now();
-        let mut tx = self.store.begin_as(self.epoch).await?;
+        let mut tx = self.begin().await?;
         store::apply(&mut tx, &changes).await?;
         upkeep::say_some(&mut self.core, &mut tx).await?;
         store::commit(tx).await?;
@@ -250,7 +250,7 @@ impl Writer {
     /// See [`Engine::catch_up`](super::Engine::catch_up).
     async fn catch_up(&mut self, limit: Timestamp) -> Result<Option<Timestamp>, EngineError> {
         let limit = self.core.limit(MinuteId::of_timestamp(limit));
-        let mut tx = self.store.begin_as(self.epoch).await?;
+        let mut tx = self.begin().await?;
         let newest = rows::newest_ms(&mut tx, limit.start().as_millisecond()).await?.map(MinuteId::of_ms);
         let newest = newest.max(self.core.counts.last_busy(limit));
         let Some(mut looks) = newest.and_then(|newest| self.core.begin_judging(newest)) else { return Ok(None) };
@@ -265,7 +265,7 @@ impl Writer {
                 upkeep::say_all(&mut self.core, &mut tx).await?;
                 store::commit(tx).await?;
                 self.tell(&changes, begun, decided);
-                tx = self.store.begin_as(self.epoch).await?;
+                tx = self.begin().await?;
             }
         }
         // What came late may have changed minutes that the ledger has spoken of, though no new one is to be judged.
@@ -275,7 +275,7 @@ impl Writer {
     }
 
     async fn discovered(&mut self, objects: &Objects, now: Timestamp) -> Result<(), EngineError> {
-        let mut tx = self.store.begin_as(self.epoch).await?;
+        let mut tx = self.begin().await?;
         let namespaces = rows::namespaces(&mut tx).await?;
         let changes = self.core.discovered(objects, namespaces, now);
         store::apply(&mut tx, &changes).await?;
@@ -289,7 +289,7 @@ impl Writer {
         services: BTreeSet<Name>,
         policies: Policies,
     ) -> Result<(), EngineError> {
-        let mut tx = self.store.begin_as(self.epoch).await?;
+        let mut tx = self.begin().await?;
         let namespaces = rows::namespaces(&mut tx).await?;
         self.core.reconfigure(specs, services, namespaces);
         self.core.set_policies(policies);
@@ -298,7 +298,7 @@ impl Writer {
 
     /// See [`Engine::fill`](super::Engine::fill).
     async fn fill(&mut self, streams: &[String], count: Filler) -> Result<Filled, EngineError> {
-        let mut tx = self.store.begin_as(self.epoch).await?;
+        let mut tx = self.begin().await?;
         let mut held = HeldRanges::new();
         for stream in streams {
             held.insert(stream.clone(), rows::ranges(&mut tx, stream).await?);
@@ -325,10 +325,20 @@ impl Writer {
         Ok(filled)
     }
 
+    /// Starts a transaction, if this engine still has the right to write.
+    pub(super) async fn begin(&mut self) -> Result<Transaction, StoreError> {
+        let epoch = match self.epoch {
+            Some(epoch) => epoch,
+            None => self.store.take_epoch().await?,
+        };
+        self.epoch = Some(epoch);
+        self.store.begin_as(epoch).await
+    }
+
     /// One transaction for everything that was decided.
     pub(super) async fn commit(&mut self, changes: Vec<Change>) -> Result<(), EngineError> {
         let begun = telemetry::traces::now();
-        let mut tx = self.store.begin_as(self.epoch).await?;
+        let mut tx = self.begin().await?;
         store::apply(&mut tx, &changes).await?;
         store::commit(tx).await?;
         self.tell(&changes, begun, begun);
@@ -360,9 +370,9 @@ impl Writer {
 
     /// Memory that may be ahead of the store is thrown away. Until that works, everything else fails too.
     async fn start_anew(&mut self) {
+        let core = &self.core;
         let anew = async {
-            let mut tx = self.store.begin_as(self.epoch).await?;
-            let core = &mut self.core;
+            let mut tx = self.store.read().await?;
             let known = load::Known {
                 specs: core.documents.clone(),
                 services: core.services.clone(),

@@ -46,6 +46,17 @@ pub struct Kept {
     pub delivered: Vec<String>,
 }
 
+/// What became of one month.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Word {
+    /// It was sealed, or said anew.
+    Sealed(Box<Seal>),
+    /// It is sealed, and its figures are the same.
+    Same,
+    /// It cannot be sealed, and why.
+    Not(&'static str),
+}
+
 /// Why a month cannot be sealed yet.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{month} can be sealed from {from} on: 72 h after its end, when late lines have come")]
@@ -81,7 +92,9 @@ impl Keeper {
         for (month, due) in self.months(now).await? {
             let due = self.schedule.next_after(due - SignedDuration::from_secs(1));
             if due.is_some_and(|due| due <= now) {
-                kept.sealed.extend(self.say(&month, now).await?);
+                if let Word::Sealed(seal) = self.say(&month, now).await? {
+                    kept.sealed.push(*seal);
+                }
             }
         }
         kept.delivered = self.deliver().await?;
@@ -92,25 +105,28 @@ impl Keeper {
     ///
     /// # Errors
     /// It is too early, or as [`keep`](Self::keep).
-    pub async fn seal(&self, month: &str, now: Timestamp) -> anyhow::Result<Kept> {
+    pub async fn seal(&self, month: &str, now: Timestamp) -> anyhow::Result<(Word, Vec<String>)> {
         let year_and_month = super::parse_month(month)?;
-        let from = self.engine.with_figures(|figures| ends(figures, year_and_month)).await? + SEALS_AFTER;
+        let from = self.engine.with_figures(|figures| ends(figures, year_and_month)).await?;
+        let from = later(from);
         if now < from {
             return Err(TooEarly { month: month.to_owned(), from }.into());
         }
-        let sealed = self.say(month, now).await?.into_iter().collect();
-        Ok(Kept { sealed, delivered: self.deliver().await? })
+        let word = self.say(month, now).await?;
+        Ok((word, self.deliver().await?))
     }
 
-    /// Every month since the first count, with the instant from which on it may be sealed.
+    /// Every month since the first count of which everything is kept, with the instant from which on it may be sealed.
     async fn months(&self, now: Timestamp) -> anyhow::Result<Vec<(String, Timestamp)>> {
         let months = self.engine.with_figures(|figures| {
             let first = figures.counts.first()?;
             let mut day: Date = TimeZone::UTC.to_datetime(first.start()).date().first_of_month();
             let mut months = Vec::new();
             while TimeZone::UTC.to_datetime(now).date() > day {
-                let ends = ends(figures, (day.year(), day.month()));
-                months.push((format!("{:04}-{:02}", day.year(), day.month()), ends + SEALS_AFTER));
+                let month = (day.year(), day.month());
+                if is_kept(figures, month) {
+                    months.push((format!("{:04}-{:02}", month.0, month.1), later(ends(figures, month))));
+                }
                 day = day.saturating_add(1.month());
             }
             Some(months)
@@ -119,23 +135,38 @@ impl Keeper {
     }
 
     /// The first word on a month, or another one if late lines have changed its figures since.
-    async fn say(&self, month: &str, now: Timestamp) -> anyhow::Result<Option<Seal>> {
-        let mut tx = self.engine.store().begin().await?;
+    async fn say(&self, month: &str, now: Timestamp) -> anyhow::Result<Word> {
+        let mut tx = self.engine.store().read().await?;
         let mut said = seals::latest(&mut tx, month).await?;
         drop(tx);
         if said.is_none() {
             said = self.adopt(month).await?;
         }
         let filled_at = self.engine.filled_at().await;
-        let Some(material) = self.material(month).await? else { return Ok(None) };
+        let year_and_month = super::parse_month(month)?;
+        let (first, kept) = self
+            .engine
+            .with_figures(|figures| (figures.counts.first(), is_kept(figures, year_and_month)))
+            .await?;
+        let ends = window::month(year_and_month.0, year_and_month.1, &TimeZone::UTC).map(|span| span.to);
+        if first.is_none_or(|first| ends.is_none_or(|ends| ends <= first)) && kept {
+            return Ok(Word::Not("no request was counted in it or before it"));
+        }
+        if !kept {
+            let why = "its minutes are not kept any more; the ledger and what was sealed before have them";
+            return Ok(if said.is_some() { Word::Same } else { Word::Not(why) });
+        }
+        let Some(material) = self.material(month).await? else {
+            return Ok(Word::Not("the engine has not judged all of it yet"));
+        };
         if is_known_in_part(&material, said.as_ref(), filled_at) {
-            return Ok(None);
+            return Ok(Word::Not("the state was lost and filled again, and only a part of it came back"));
         }
         if let Some(seal) = &said {
             // Other objectives judge the months to come; those that are sealed change with the ledger alone.
             let is_unchanged = seal.ledger.of_month == material.blocks.len() as u64;
             if is_unchanged || seal.agrees(&material.report_json()?) {
-                return Ok(None);
+                return Ok(Word::Same);
             }
         }
         let number = said.map_or(0, |seal| seal.restatement + 1);
@@ -144,7 +175,7 @@ impl Keeper {
         seals::put(&mut tx, &sealed).await?;
         store::commit(tx).await?;
         tracing::info!(month, restatement = number, "a month is sealed");
-        Ok(Some(sealed.seal))
+        Ok(Word::Sealed(Box::new(sealed.seal)))
     }
 
     /// What a month is sealed from; nothing while some of it is not judged.
@@ -152,7 +183,7 @@ impl Keeper {
         let report: Report = report(&self.engine, month).await?;
         let span = minute(&report.window.from).zip(minute(&report.window.to));
         let Some((from, to)) = span.filter(|_| !report.provisional) else { return Ok(None) };
-        let mut tx = self.engine.store().begin().await?;
+        let mut tx = self.engine.store().read().await?;
         let (blocks, tip) = (ledger::blocks_between(&mut tx, from, to).await?, ledger::tip(&mut tx).await?);
         drop(tx);
         let (definitions, known_services, known_namespaces) = self.engine.with_figures(known).await?;
@@ -210,7 +241,7 @@ impl Keeper {
 
     /// Puts what is not delivered everywhere, the seal last.
     async fn deliver(&self) -> anyhow::Result<Vec<String>> {
-        let mut tx = self.engine.store().begin().await?;
+        let mut tx = self.engine.store().read().await?;
         let pending = seals::pending(&mut tx).await?;
         drop(tx);
         let mut delivered = Vec::new();
@@ -240,6 +271,17 @@ fn is_known_in_part(material: &Material, said: Option<&Seal>, filled_at: Option<
     let back_to = MinuteId::of_timestamp(filled_at).plus(-KEEP_UNMEASURED_MINUTES);
     let begins_before = minute(&material.report.window.from).is_none_or(|from| from < back_to);
     begins_before || said.is_some_and(|seal| seal.sealed_at < filled_at)
+}
+
+/// 72 h after the end of a month.
+fn later(ends: Timestamp) -> Timestamp {
+    ends.checked_add(SEALS_AFTER).unwrap_or(Timestamp::MAX)
+}
+
+/// Whether nothing of a month was forgotten.
+fn is_kept(figures: &Figures<'_>, (year, month): (i16, i8)) -> bool {
+    let starts = window::month(year, month, &TimeZone::UTC).map(|span| span.from);
+    figures.counts.kept_from().is_none_or(|kept| starts.is_some_and(|starts| kept <= starts))
 }
 
 /// When a month is over in UTC and in the zone of every SLO.

@@ -201,8 +201,13 @@ fn offset(column: i64) -> u64 {
     u64::try_from(column).unwrap_or_default()
 }
 
-/// What a first version of the store held a row of the table for is held packed: moves the rows of the next minutes;
-/// how many rows that were, 0 when there are none left.
+/// Whether there are rows as an earlier version of the store held them.
+pub(super) async fn has_old_rows(tx: &mut Transaction) -> Result<bool, StoreError> {
+    let row = sqlx::query("SELECT 1 FROM counts LIMIT 1").fetch_optional(&mut **tx).await;
+    Ok(row.map_err(doing("look for the count rows of an earlier version"))?.is_some())
+}
+
+/// Packs rows that an earlier version of the store held one by one, those of the next hour; how many they were.
 pub(super) async fn pack_old_rows(tx: &mut Transaction) -> Result<usize, StoreError> {
     let rows = sqlx::query(
         "SELECT * FROM counts WHERE minute < (SELECT MIN(minute) + 60 FROM counts) ORDER BY minute, stream, range_start",

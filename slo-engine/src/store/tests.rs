@@ -46,8 +46,64 @@ async fn a_store_of_a_later_version_is_refused_and_left_as_it_is() {
     let store = Store::open(&path).await.unwrap();
     let mut tx = store.begin().await.unwrap();
     set_meta(&mut tx, "schema_version", "999").await.unwrap();
+    set_meta(&mut tx, "min_reader", "998").await.unwrap();
     commit(tx).await.unwrap();
     store.close().await;
     let error = Store::open(&path).await.unwrap_err();
     assert!(matches!(error, StoreError::TooNew { found: 999 }), "{error}");
+}
+
+#[tokio::test]
+async fn a_later_version_that_only_added_is_gone_on_with_after_a_rollback() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("engine.db");
+    let store = Store::open(&path).await.unwrap();
+    let mut tx = store.begin().await.unwrap();
+    tx.execute("ALTER TABLE collectors ADD COLUMN mood TEXT").await.unwrap();
+    tx.execute("CREATE TABLE moods (mood TEXT PRIMARY KEY)").await.unwrap();
+    set_meta(&mut tx, VERSION, &(SCHEMA_VERSION + 1).to_string()).await.unwrap();
+    commit(tx).await.unwrap();
+    store.close().await;
+    let store = Store::open(&path).await.unwrap();
+    let collector = counts::StoredCollector {
+        collector: "node".to_owned(),
+        epoch: "e".to_owned(),
+        watermark_ms: Some(60_000),
+        archived_to_ms: None,
+        node: None,
+        gone: None,
+    };
+    let epoch = store.take_epoch().await.unwrap();
+    let mut tx = store.begin_as(epoch).await.unwrap();
+    apply(&mut tx, &[Change::Collector(collector.clone())]).await.unwrap();
+    commit(tx).await.unwrap();
+    let mut tx = store.read().await.unwrap();
+    assert_eq!(counts::all_collectors(&mut tx).await.unwrap(), [collector]);
+    assert_eq!(version(&store).await, Some((SCHEMA_VERSION + 1).to_string()), "the version is left as it is");
+}
+
+#[tokio::test]
+async fn whoever_had_the_right_to_write_has_it_no_more_when_another_takes_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("engine.db")).await.unwrap();
+    let first = store.take_epoch().await.unwrap();
+    drop(store.begin_as(first).await.unwrap());
+    let second = store.take_epoch().await.unwrap();
+    let fenced = store.begin_as(first).await.unwrap_err();
+    assert!(matches!(fenced, StoreError::Fenced { epoch, holder } if (epoch, holder) == (first, second)), "{fenced}");
+    drop(store.begin_as(second).await.unwrap());
+}
+
+#[tokio::test]
+async fn readers_wait_for_no_writer_and_no_writer_for_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("engine.db")).await.unwrap();
+    let mut reading = store.read().await.unwrap();
+    meta(&mut reading, IDENTITY).await.unwrap();
+    let mut writing = store.begin().await.unwrap();
+    set_meta(&mut writing, "x", "1").await.unwrap();
+    assert_eq!(meta(&mut store.read().await.unwrap(), "x").await.unwrap(), None);
+    commit(writing).await.unwrap();
+    assert_eq!(meta(&mut reading, "x").await.unwrap(), None, "as of when it began");
+    assert!(reading.execute("DELETE FROM meta").await.is_err(), "a reader writes nothing");
 }

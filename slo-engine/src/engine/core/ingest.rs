@@ -111,7 +111,7 @@ impl Core {
     /// Leaves out what nobody believes: it refuses only itself.
     fn disbelieve(&mut self, request: &mut CountsRequest, now: Option<Timestamp>, ingested: &mut Ingested) {
         let limit = now.map(|now| MinuteId::of_timestamp(now).plus(AHEAD));
-        let first = now.map_or(BELIEVED.0, |now| self.keep(now).minutes.0.max(BELIEVED.0));
+        let first = now.map_or(BELIEVED.0, |now| self.keep(now, None).minutes.0.max(BELIEVED.0));
         let last = limit.map_or(BELIEVED.1, |limit| limit.0.min(BELIEVED.1));
         let rows = request.rows.len();
         request.rows.retain(|row| (first..=last).contains(&row.key.minute.0));
@@ -338,6 +338,11 @@ impl Core {
         }
         changes
     }
+}
+
+/// Whether a minute is of the years that anything is believed of.
+pub(in super::super) fn is_believed(minute: MinuteId) -> bool {
+    (BELIEVED.0..=BELIEVED.1).contains(&minute.0)
 }
 
 /// How far a collector's archive is by what was known and what it says. One that has delivered nothing yet is where it was;

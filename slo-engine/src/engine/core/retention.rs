@@ -9,9 +9,6 @@ use super::Core;
 use crate::counts::KEEP_UNMEASURED_MINUTES;
 use crate::store::Change;
 
-/// Days of a month that the one before it is still to be sealed in: 72 h after its end, and some to spare.
-const SEALS_UNTIL_DAY: i64 = 10;
-
 /// Minutes beyond the longest window that are kept.
 const SPARE: i64 = 2 * DAY;
 
@@ -32,6 +29,15 @@ pub(in super::super) struct Keep {
     pub(in super::super) most_incidents: i64,
 }
 
+/// Months that are over and may still be sealed, the newest first, each with its first minute: longer nothing waits for it.
+pub(in super::super) fn sealable(now: Timestamp) -> [(String, MinuteId); 2] {
+    let month = month_of(MinuteId::of_timestamp(now), &TimeZone::UTC).from;
+    let before = |month: MinuteId| month_of(month.plus(-1), &TimeZone::UTC).from;
+    let name = |month: MinuteId| month.start().strftime("%Y-%m").to_string();
+    let (last, one_more) = (before(month), before(before(month)));
+    [(name(last), last), (name(one_more), one_more)]
+}
+
 impl Core {
     /// Minutes that a window may reach back.
     pub(super) fn kept_minutes(&self) -> i64 {
@@ -39,15 +45,12 @@ impl Core {
         longest.max(KEEP_UNMEASURED_MINUTES)
     }
 
-    /// From when on things are kept at an instant: as far as a window reaches, and the whole of a month that is to be sealed.
-    pub(in super::super) fn keep(&self, now: Timestamp) -> Keep {
-        let at = MinuteId::of_timestamp(now);
-        let month = month_of(at, &TimeZone::UTC).from;
-        let last = (at.0 - month.0 < SEALS_UNTIL_DAY * DAY).then(|| {
-            // A zone may be ahead of UTC by most of a day.
-            month_of(month.plus(-1), &TimeZone::UTC).from.plus(-DAY)
-        });
-        let windows = at.plus(-self.kept_minutes());
+    /// From when on things are kept at an instant: as far as a window reaches, and from the beginning of a month on that is to
+    /// be sealed.
+    pub(in super::super) fn keep(&self, now: Timestamp, unsealed: Option<MinuteId>) -> Keep {
+        let windows = MinuteId::of_timestamp(now).plus(-self.kept_minutes());
+        // A zone may be ahead of UTC by most of a day.
+        let last = unsealed.map(|month| month.plus(-DAY));
         let incidents = now.checked_sub(INCIDENTS_KEPT).unwrap_or(Timestamp::MIN);
         Keep {
             minutes: last.map_or(windows, |last| last.min(windows)),

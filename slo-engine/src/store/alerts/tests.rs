@@ -154,6 +154,7 @@ async fn a_file_of_the_first_schema_is_brought_up_to_date_and_one_of_a_later_sch
     let store = Store::open(&path).await.unwrap();
     let mut tx = store.begin().await.unwrap();
     set_meta(&mut tx, "schema_version", "99").await.unwrap();
+    set_meta(&mut tx, "min_reader", "99").await.unwrap();
     commit(tx).await.unwrap();
     store.close().await;
     let error = Store::open(&path).await.unwrap_err().to_string();
