@@ -41,6 +41,11 @@ impl<'a> Input<'a> {
         Self { bytes, at: 0 }
     }
 
+    /// How many bytes are left.
+    pub(crate) fn left(&self) -> usize {
+        self.bytes.len() - self.at
+    }
+
     pub(crate) fn broken(&self, what: &'static str) -> Broken {
         Broken { at: self.at, what }
     }

@@ -2,6 +2,7 @@
 
 pub mod budget;
 pub mod burn;
+pub mod cells;
 pub mod counts;
 pub mod episode;
 mod leb128;
