@@ -90,7 +90,7 @@ impl Objective {
 
     /// The share that may be bad, `1 - target`: 1/1000.
     pub fn budget_share(self) -> Ratio {
-        Ratio::ONE - self.target
+        self.target.complement()
     }
 
     /// In percent without trailing zeros: `"99.9"`.

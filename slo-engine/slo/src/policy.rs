@@ -152,6 +152,19 @@ impl BurnPolicy {
 
     /// Whether a window exceeds it, strictly; a window without requests doesn't.
     pub fn exceeded_by(&self, counts: Counts, objective: &Objective) -> bool {
+        let (factor, share) = match self.threshold {
+            Threshold::Factor(factor) => (factor, objective.budget_share()),
+            Threshold::BadShare(share) => (share, Ratio::ONE),
+        };
+        match (counts.total, counts.bad) {
+            (0, _) => false,
+            (_, 0) => factor.is_negative(),
+            _ => exceeds(counts, factor, share).unwrap_or_else(|| self.is_under(counts, objective)),
+        }
+    }
+
+    /// The same by fractions, which hold what products don't.
+    fn is_under(&self, counts: Counts, objective: &Objective) -> bool {
         Ratio::of_counts(counts.bad, counts.total).is_some_and(|share| share > self.bad_share(objective))
     }
 
@@ -165,6 +178,16 @@ impl BurnPolicy {
     pub fn reset_minutes(&self, objective: &Objective, error: Ratio) -> Ratio {
         (Ratio::ONE - self.bad_share(objective) / error) * Ratio::from(u64::from(self.short))
     }
+}
+
+/// Whether `bad / total > factor × share`, by cross products; nothing where they don't fit or the factor is negative.
+fn exceeds(counts: Counts, factor: Ratio, share: Ratio) -> Option<bool> {
+    let product = |count: u64, a: i128, b: i128| {
+        Some(u128::try_from(a.checked_mul(b)?).ok()?.checked_mul(count.into())?)
+    };
+    let (bad, total) =
+        (product(counts.bad, factor.den(), share.den())?, product(counts.total, factor.num(), share.num())?);
+    Some(bad > total)
 }
 
 fn bad_share_page(objective: &Objective, days: u32) -> Option<BurnPolicy> {

@@ -76,6 +76,11 @@ impl Ratio {
         self.den
     }
 
+    /// What it lacks to 1; as it is in lowest terms, so is this.
+    pub(crate) fn complement(self) -> Self {
+        Self { num: self.den - self.num, den: self.den }
+    }
+
     /// Whether it is under 0.
     pub fn is_negative(self) -> bool {
         self.num < 0
