@@ -1,5 +1,7 @@
 //! Alert episodes: one SLO's burn-rate policies, judged minute by minute, become at most one episode at a time.
 
+mod next;
+
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
@@ -7,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::burn::BurnRate;
 use crate::counts::{Counts, MinuteId, Sli};
 use crate::low_traffic;
-use crate::objective::SloSpec;
-use crate::policy::{BurnPolicy, Severity, policies_for};
+use crate::objective::{Method, SloSpec};
+use crate::policy::{BurnPolicy, Severity, Threshold, policies_for};
+use crate::ratio::Ratio;
 use crate::series::{Series, WindowSum};
 use crate::window::rolling;
 
@@ -131,13 +134,46 @@ impl Rules {
         let sum = |minutes: u32| self.spec.sum(series, at.plus(-i64::from(minutes)), at);
         let (long, plain) = (sum(policy.long).counts, sum(policy.short));
         let short = if self.low_traffic { self.reach_back(series, policy, at) } else { plain.counts };
-        let burn = BurnRate::of(long, &self.spec.objective);
-        let verdict = match burn.filter(|_| self.fires(series, policy, long, short, at)) {
+        let fires = self.fires(series, policy, long, short, at);
+        let verdict = match BurnRate::of(long, &self.spec.objective).filter(|_| fires) {
             Some(burn) => Verdict::Firing(burn),
             None if is_evidence(&plain) => Verdict::Quiet,
             None => Verdict::Held,
         };
         Reading { verdict, long, short }
+    }
+
+    /// Whether `policy` fires at `at`, without what a [`Reading`] says besides: mostly the short window denies it.
+    fn is_firing(&self, series: &Series, policy: &BurnPolicy, at: MinuteId) -> bool {
+        let sum = |minutes: u32| self.spec.sum(series, at.plus(-i64::from(minutes)), at).counts;
+        let is_sliced = self.spec.method != Method::Occurrences;
+        if is_sliced && self.needs_bad() && !has_bad(series, at, policy.long) {
+            return false;
+        }
+        let objective = &self.spec.objective;
+        let plain = sum(policy.short);
+        let reaches_back = self.low_traffic && plain.total < low_traffic::MIN_REQUESTS;
+        if !reaches_back && !policy.exceeded_by(plain, objective) {
+            return false;
+        }
+        let long = sum(policy.long);
+        if !policy.exceeded_by(long, objective) {
+            return false;
+        }
+        let short = if reaches_back { self.reach_back(series, policy, at) } else { plain };
+        self.fires(series, policy, long, short, at)
+    }
+
+    /// Whether nothing fires where no request was bad: true of all rules but those that say otherwise by hand.
+    fn needs_bad(&self) -> bool {
+        let is_slice_within_reach = match self.spec.method {
+            Method::Occurrences => true,
+            Method::Timeslices(target) => target <= Ratio::ONE,
+        };
+        let is_negative = |policy: &BurnPolicy| match policy.threshold {
+            Threshold::Factor(ratio) | Threshold::BadShare(ratio) => ratio.is_negative(),
+        };
+        is_slice_within_reach && !self.policies.iter().any(is_negative)
     }
 
     fn reach_back(&self, series: &Series, policy: &BurnPolicy, at: MinuteId) -> Counts {
@@ -165,6 +201,10 @@ impl Episodes {
             return None;
         }
         self.judged = Some(at);
+        let fires = |policy: &BurnPolicy| rules.is_firing(series, policy, at);
+        if self.open.is_none() && !rules.policies.iter().any(fires) {
+            return None;
+        }
         let readings: Vec<_> =
             rules.policies.iter().map(|policy| (policy, rules.read(series, policy, at))).collect();
         match self.open.take() {
@@ -240,6 +280,11 @@ impl Change {
     }
 }
 
+/// Whether a request was bad in so many minutes before `at`, however the SLO counts.
+fn has_bad(series: &Series, at: MinuteId, minutes: u32) -> bool {
+    series.sum(at.plus(-i64::from(minutes)), at).counts.bad > 0
+}
+
 /// A window says something when it has requests and was measured for at least half.
 fn is_evidence(sum: &WindowSum) -> bool {
     sum.counts.total > 0 && sum.unmeasured <= sum.measured()
@@ -293,7 +338,7 @@ fn loudest<'a, 'b>(readings: &'a [(&'b BurnPolicy, Reading)]) -> Option<&'a (&'b
 fn notice(episode: &Episode, (policy, reading): &(&BurnPolicy, Reading), at: MinuteId) -> Notice {
     let burn = match reading.verdict {
         Verdict::Firing(burn) => burn,
-        Verdict::Quiet | Verdict::Held => BurnRate(crate::ratio::Ratio::ZERO),
+        Verdict::Quiet | Verdict::Held => BurnRate(Ratio::ZERO),
     };
     let Reading { long, short, .. } = *reading;
     Notice {

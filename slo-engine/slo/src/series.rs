@@ -172,6 +172,17 @@ impl Series {
         inside.map(|(id, minute)| (MinuteId(id), minute))
     }
 
+    /// The first minute from `from` on with a bad request.
+    pub fn next_bad(&self, from: MinuteId) -> Option<MinuteId> {
+        let (from, _) = self.clip(from, MinuteId(i64::MAX))?;
+        let first = from.div_euclid(DAY);
+        self.days(first, i64::MAX).iter().find_map(|day| {
+            let low = if day.day == first { from.rem_euclid(DAY) } else { 0 };
+            let at = day.next_bad(low as usize)?;
+            Some(MinuteId(day.day * DAY + at as i64))
+        })
+    }
+
     /// Packs the hours that ended before `minute`, to a twentieth of their size; a minute of them can be set all the same,
     /// which unpacks its hour. Changes nothing of what is known.
     pub fn pack_before(&mut self, minute: MinuteId) {

@@ -101,6 +101,20 @@ impl Day {
         }
     }
 
+    /// The first minute from `from` on with a bad request. Days and hours without one are passed over.
+    pub(super) fn next_bad(&self, from: usize) -> Option<usize> {
+        let is_bad = |minute: &Minute| minute.counts().bad > 0;
+        let hours = (from / MINUTES..HOURS).filter(|_| self.sum.counts.bad > 0);
+        let bad = hours.filter(|&hour| self.hour(hour).part(0, MINUTES).counts.bad > 0);
+        bad.filter_map(|hour| Some((hour * MINUTES, self.hour(hour).minutes()?))).find_map(
+            |(start, minutes)| {
+                let skipped = from.saturating_sub(start);
+                let at = minutes[skipped..].iter().position(is_bad)?;
+                Some(start + skipped + at)
+            },
+        )
+    }
+
     /// The wanted hours that hold something, with their minutes.
     pub(super) fn hours<'a>(
         &'a self,
