@@ -51,6 +51,6 @@ fn next_in_episode(series: &Series, rules: &Rules, at: MinuteId) -> Option<Minut
         return None;
     }
     let left = u128::from(sum.counts.total) * u128::from(SPARSE_MINUTES) - u128::from(sum.measured());
-    let _sparse = at.plus(i64::try_from(left).unwrap_or(i64::MAX)).plus(1);
-    leaves(series, at, whole.minutes() as i64).into_iter().min()
+    let sparse = at.plus(i64::try_from(left).unwrap_or(i64::MAX)).plus(1);
+    leaves(series, at, whole.minutes() as i64).into_iter().chain([sparse]).min()
 }
