@@ -8,6 +8,7 @@ mod contract;
 mod counts;
 mod dashboards;
 mod discovery;
+mod golden;
 mod images;
 mod kill;
 mod production;
