@@ -14,6 +14,7 @@ mod kill;
 mod production;
 mod refill;
 mod serve;
+mod taken_over;
 mod tidy;
 mod traces;
 mod up;
