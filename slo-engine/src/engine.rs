@@ -12,6 +12,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use crate::cluster::{Cluster, Name, Objects};
 use crate::figures::Figures;
 use crate::metrics::Metrics;
+use crate::snapshot::Snapshot;
 use crate::specs::Specs;
 use crate::store::{self, Store, StoreError, counts as store_counts};
 
@@ -19,18 +20,23 @@ mod core;
 pub mod export;
 mod fill;
 mod load;
-mod snapshot;
 #[cfg(test)]
 mod tests;
 mod upkeep;
 mod views;
+mod work;
 mod writer;
 
 use fill::Filling;
-pub use fill::{Fill, Filled, HeldRanges};
-pub(crate) use core::Ingested;
-pub use snapshot::Snapshot;
-use writer::{Work, Writer};
+use work::Work;
+pub use work::{Fill, Filled, HeldRanges};
+use writer::Writer;
+
+/// Key of how far filling has come: absent in a store that was never filled.
+const REFILL: &str = "refill";
+
+/// Key of when filling ended, in milliseconds since 1970.
+const FILLED_MS: &str = "filled_ms";
 
 /// Requests that wait for the writer before whoever comes next waits too.
 const QUEUE: usize = 1024;

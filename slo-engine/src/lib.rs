@@ -26,6 +26,7 @@ pub mod refill;
 pub mod reports;
 pub mod schedule;
 pub mod seal;
+pub mod snapshot;
 pub mod specs;
 pub mod store;
 pub mod table;

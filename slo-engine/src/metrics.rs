@@ -6,8 +6,8 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 use telemetry::register;
 
 use crate::cluster::kind::Kind;
-use crate::engine::{Ingested, Snapshot};
 use crate::seal::Seal;
+use crate::snapshot::Snapshot;
 use crate::store::Change;
 
 /// Values of `kind` of a sealed month.
@@ -94,12 +94,13 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// Rows came in, and this became of them.
-    pub(crate) fn rows(&self, received: u64, ingested: &Ingested) {
+    /// Rows came in: so many only added to what was there, nobody believes the minute of so many, and so many are of services
+    /// beyond the cap.
+    pub(crate) fn rows(&self, received: u64, added: u64, unbelieved: u64, unknown: u64) {
         self.rows_received.inc_by(received);
-        self.rows_added.inc_by(ingested.added);
-        self.rows_refused.with_label_values(&[UNBELIEVED]).inc_by(ingested.unbelieved);
-        self.rows_refused.with_label_values(&[UNKNOWN_SERVICE]).inc_by(ingested.folded_names);
+        self.rows_added.inc_by(added);
+        self.rows_refused.with_label_values(&[UNBELIEVED]).inc_by(unbelieved);
+        self.rows_refused.with_label_values(&[UNKNOWN_SERVICE]).inc_by(unknown);
     }
 
     /// Something was committed.

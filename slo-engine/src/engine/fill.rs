@@ -1,19 +1,10 @@
 //! Filling a state that was lost: counts that somebody else kept, added where nothing is counted.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use jiff::Timestamp;
-use slo::counts::{ByteRange, CountsRequest, RowKey};
 
-use super::writer::Work;
-use super::{Engine, EngineError};
-use crate::store::{self, StoreError, Transaction, counts as store_counts};
-
-/// Key of how far filling has come: absent in a store that was never filled.
-const REFILL: &str = "refill";
-
-/// Key of when filling ended, in milliseconds since 1970.
-const FILLED_MS: &str = "filled_ms";
+use super::work::{Fill, Filled, HeldRanges, Work};
+use super::{Engine, EngineError, FILLED_MS, REFILL};
+use crate::store::{self, counts as store_counts};
 
 /// Whether the state is being filled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,27 +16,6 @@ pub(super) enum Filling {
     Awaited,
     /// Nobody waits any more.
     Late,
-}
-
-/// For each stream the bytes that are counted, ascending.
-pub type HeldRanges = BTreeMap<String, Vec<ByteRange>>;
-
-/// What is to be counted.
-#[derive(Clone, Debug, Default)]
-pub struct Fill {
-    /// Counts of bytes that nobody has counted; a tally comes no earlier than the rows that it vouches for.
-    pub requests: Vec<CountsRequest>,
-    /// Rows of them that were cut through, and lack something for good.
-    pub torn: Vec<RowKey>,
-}
-
-/// What a fill added.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Filled {
-    /// Count rows.
-    pub rows: u64,
-    /// Lines.
-    pub lines: u64,
 }
 
 impl Engine {
@@ -123,34 +93,5 @@ impl Engine {
             store::set_meta(&mut tx, FILLED_MS, &at.as_millisecond().to_string()).await?;
         }
         Ok(store::commit(tx).await?)
-    }
-}
-
-/// When filling ended, if it was ever begun.
-pub(super) async fn filled_at(tx: &mut Transaction) -> Result<Option<Timestamp>, StoreError> {
-    let ms = store::meta(tx, FILLED_MS).await?.and_then(|text| text.parse().ok());
-    Ok(ms.and_then(|ms| Timestamp::from_millisecond(ms).ok()))
-}
-
-/// Streams of which more is counted than the request reaches to: whoever sent that is the one to expect more from.
-pub(super) fn held_beyond(held: &HeldRanges, request: &CountsRequest) -> BTreeSet<String> {
-    let beyond = |(stream, end): (&String, u64)| {
-        held.get(stream).and_then(|ranges| ranges.last()).is_some_and(|last| last.end > end)
-    };
-    let reports = request.streams.iter().map(|report| (&report.stream, report.range.end));
-    reports.filter(|report| beyond(*report)).map(|(stream, _)| stream.clone()).collect()
-}
-
-impl Fill {
-    /// Counts that lack nothing.
-    pub fn of(requests: Vec<CountsRequest>) -> Self {
-        Self { requests, torn: Vec::new() }
-    }
-}
-
-impl std::ops::AddAssign for Filled {
-    fn add_assign(&mut self, other: Self) {
-        self.rows += other.rows;
-        self.lines += other.lines;
     }
 }

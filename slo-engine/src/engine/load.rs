@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use alerts::{Escalations, Policies};
+use jiff::Timestamp;
 use slo::counts::MinuteId;
 
 use super::core::{self, Core};
-use super::{Clock, EngineError, Limits, fill};
+use super::{Clock, EngineError, FILLED_MS, Limits};
 use crate::cluster::{Cluster, Name};
 use crate::counts::Counts;
 use crate::specs::Specs;
@@ -50,7 +51,7 @@ pub(super) async fn core(
         episodes: episodes.into_iter().map(|(service, sli, state)| ((service, sli), state)).collect(),
         escalations: Escalations::restore(policies.clone(), store_alerts::incidents(tx).await?),
         policies,
-        filled_at: fill::filled_at(tx).await?,
+        filled_at: filled_at(tx).await?,
         ledger_to: minute(tx, core::LEDGER_TO).await?,
         tip: ledger::tip(tx).await?,
         tally: rows::tally(tx).await?,
@@ -97,4 +98,10 @@ pub(super) async fn counts(
 
 async fn minute(tx: &mut Transaction, key: &str) -> Result<Option<MinuteId>, StoreError> {
     Ok(store::meta(tx, key).await?.and_then(|text| text.parse().ok()).map(MinuteId))
+}
+
+/// When filling ended, if it was ever begun.
+async fn filled_at(tx: &mut Transaction) -> Result<Option<Timestamp>, StoreError> {
+    let ms = store::meta(tx, FILLED_MS).await?.and_then(|text| text.parse().ok());
+    Ok(ms.and_then(|ms| Timestamp::from_millisecond(ms).ok()))
 }

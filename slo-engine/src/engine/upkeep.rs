@@ -1,15 +1,14 @@
 //! What the writer does of its own accord, a slice at a time so that nobody waits long: says what is due in the ledger,
 //! folds rows into cells, forgets what no window reaches.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use slo::cells::HourBlock;
 use slo::counts::{MinuteId, Sli};
 
 use super::core::{Core, Ladder, sealable};
-use super::writer::{Writer, elapsed, instant};
-use super::{Clock, EngineError};
+use super::EngineError;
 use crate::store::{self, Change, StoreError, Transaction, alerts, counts as rows, ledger, reading, seals};
 
 /// Minutes of the ledger that are said at once by the wall clock.
@@ -98,35 +97,34 @@ impl Cells {
 }
 
 /// Folds and forgets some of what is due; whether there is more.
-pub(super) async fn look(writer: &mut Writer, now: Timestamp) -> Result<bool, EngineError> {
-    if writer.core.clock == Clock::Event {
-        return Ok(false);
-    }
-    let before = |span: SignedDuration| {
-        MinuteId::of_timestamp(now.checked_sub(span).unwrap_or(Timestamp::MIN))
-    };
-    let mut tx = writer.begin().await?;
-    let folded = rows::fold(&mut tx, before(FOLDS_AFTER), before(WAITS_FOR_EXPORT)).await?;
+pub(super) async fn look(core: &mut Core, tx: &mut Transaction, now: Timestamp) -> Result<bool, EngineError> {
+    let before =
+        |span: SignedDuration| MinuteId::of_timestamp(now.checked_sub(span).unwrap_or(Timestamp::MIN));
+    let folded = rows::fold(tx, before(FOLDS_AFTER), before(WAITS_FOR_EXPORT)).await?;
     let mut unsealed = None;
     for (month, first) in sealable(now) {
-        if seals::latest(&mut tx, &month).await?.is_none() {
+        if seals::latest(tx, &month).await?.is_none() {
             unsealed = Some(first);
         }
     }
-    let keep = writer.core.keep(now, unsealed);
-    rows::forget_rows(&mut tx, keep.minutes).await?;
-    let streams = rows::forget_streams(&mut tx, keep.minutes.start().as_millisecond()).await?;
-    let collectors = writer.core.counts.silent_collectors(keep.minutes);
+    let keep = core.keep(now, unsealed);
+    rows::forget_rows(tx, keep.minutes).await?;
+    let streams = rows::forget_streams(tx, keep.minutes.start().as_millisecond()).await?;
+    let collectors = core.counts.silent_collectors(keep.minutes);
     for collector in &collectors {
-        rows::forget_collector(&mut tx, collector).await?;
+        rows::forget_collector(tx, collector).await?;
     }
-    let incidents = alerts::forget_incidents(&mut tx, keep.incidents, keep.most_incidents).await?;
-    let changes = writer.core.forget(keep.minutes, &streams, &collectors);
-    store::apply(&mut tx, &changes).await?;
-    store::commit(tx).await?;
-    let more = folded.more || !streams.is_empty() || incidents > 0;
-    if !more {
-        writer.store.shrink().await?;
-    }
-    Ok(more)
+    let incidents = alerts::forget_incidents(tx, keep.incidents, keep.most_incidents).await?;
+    let changes = core.forget(keep.minutes, &streams, &collectors);
+    store::apply(tx, &changes).await?;
+    Ok(folded.more || !streams.is_empty() || incidents > 0)
+}
+
+#[expect(clippy::disallowed_methods, reason = "what is paced by it decides nothing")]
+pub(super) fn instant() -> Instant {
+    Instant::now()
+}
+
+pub(super) fn elapsed(since: Instant) -> Duration {
+    instant().duration_since(since)
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::{Engine, EngineError, Snapshot};
+use super::{Engine, EngineError};
 use crate::cluster::Name;
 use crate::discovery::Service;
 use crate::figures;
 use crate::overview::{AlertView, Detail, IncidentView, NoticeView, Overview, PageModel};
+use crate::snapshot::Snapshot;
 use crate::store::alerts::{self as store_alerts, IncidentQuery};
 use crate::store::counts as store_counts;
 

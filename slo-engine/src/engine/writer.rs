@@ -8,14 +8,15 @@ use std::time::{Duration, Instant};
 use alerts::Policies;
 use jiff::Timestamp;
 use slo::counts::{CountsReply, CountsRequest, DEFAULT_EDGES_US, MinuteId};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc};
 
-use super::core::{Core, Decision, Held, HeldStream, Terms};
-use super::fill::{Fill, Filled, HeldRanges};
-use super::snapshot::Snapshot;
-use super::{EngineError, load, upkeep};
+use super::core::{Core, Held, HeldStream, Ingested, Terms};
+use super::upkeep::{self, elapsed, instant};
+use super::work::{Fill, Filled, Filler, HeldRanges, Reply, Work, held_beyond};
+use super::{Clock, EngineError, load};
 use crate::cluster::{Name, Objects};
 use crate::metrics::Metrics;
+use crate::snapshot::Snapshot;
 use crate::specs::Specs;
 use crate::store::{self, Change, Store, StoreError, Transaction, counts as rows};
 use crate::traces;
@@ -25,25 +26,6 @@ const MOST_TOGETHER: usize = 64;
 
 /// While more waits, readers get a new snapshot this often.
 const PUBLISH_EVERY: Duration = Duration::from_millis(200);
-
-type Reply<T> = oneshot::Sender<Result<T, EngineError>>;
-
-/// What fills a stream, by what is held of it.
-pub(super) type Filler = Box<dyn FnOnce(&HeldRanges) -> Fill + Send>;
-
-/// What is asked of the writer.
-pub(super) enum Work {
-    Counts { request: Box<CountsRequest>, now: Option<Timestamp>, reply: Reply<CountsReply> },
-    Tick { now: Timestamp, reply: Reply<()> },
-    CatchUp { limit: Timestamp, reply: Reply<Option<Timestamp>> },
-    LookAfterStore { now: Timestamp, reply: Reply<bool> },
-    Decide { id: String, decision: Decision, now: Timestamp, reply: Reply<()> },
-    Discovered { objects: Box<Objects>, now: Timestamp, reply: Reply<()> },
-    Warn { warnings: Vec<String>, reply: Reply<()> },
-    Reconfigure { specs: Box<Specs>, services: BTreeSet<Name>, policies: Policies, reply: Reply<()> },
-    Fill { streams: Vec<String>, count: Filler, reply: Reply<Filled> },
-    Filled { at: Timestamp, reply: Reply<()> },
-}
 
 /// An answer that waits for the commit.
 type Answer = Box<dyn FnOnce(Result<(), String>) + Send>;
@@ -109,7 +91,7 @@ impl Writer {
                 self.answer(reply, done).await;
             }
             Work::LookAfterStore { now, reply } => {
-                let done = upkeep::look(self, now).await;
+                let done = self.look_after_store(now).await;
                 self.answer(reply, done).await;
             }
             Work::Decide { id, decision, now, reply } => {
@@ -202,13 +184,14 @@ impl Writer {
         tx: &mut Transaction,
         request: CountsRequest,
         terms: &Terms,
-    ) -> Result<super::core::Ingested, EngineError> {
+    ) -> Result<Ingested, EngineError> {
         let held = self.held(tx, &request).await?;
         let received = request.rows.len() as u64;
         let (changes, ingested) = self.core.ingest(request, held, terms)?;
         store::apply(tx, &changes).await?;
         self.make_anew_if_stale(tx).await?;
-        self.metrics.rows(received, &ingested);
+        let Ingested { added, unbelieved, folded_names, .. } = ingested;
+        self.metrics.rows(received, added, unbelieved, folded_names);
         Ok(ingested)
     }
 
@@ -274,6 +257,20 @@ impl Writer {
         Ok(target)
     }
 
+    /// Folds and forgets some of what is due; whether there is more.
+    async fn look_after_store(&mut self, now: Timestamp) -> Result<bool, EngineError> {
+        if self.core.clock == Clock::Event {
+            return Ok(false);
+        }
+        let mut tx = self.begin().await?;
+        let more = upkeep::look(&mut self.core, &mut tx, now).await?;
+        store::commit(tx).await?;
+        if !more {
+            self.store.shrink().await?;
+        }
+        Ok(more)
+    }
+
     async fn discovered(&mut self, objects: &Objects, now: Timestamp) -> Result<(), EngineError> {
         let mut tx = self.begin().await?;
         let namespaces = rows::namespaces(&mut tx).await?;
@@ -306,7 +303,7 @@ impl Writer {
         let mut filled = Filled::default();
         let Fill { requests, torn } = count(&held);
         for request in requests {
-            let kept = super::fill::held_beyond(&held, &request);
+            let kept = held_beyond(&held, &request);
             filled.lines += request.streams.iter().map(|report| report.tally.lines).sum::<u64>();
             let terms = Terms { kept, fills: true, now: None };
             filled.rows += self.ingest(&mut tx, request, &terms).await?.added;
@@ -426,7 +423,7 @@ impl Writer {
 fn answer_of(
     reply: Reply<CountsReply>,
     request: CountsRequest,
-    ingested: super::core::Ingested,
+    ingested: Ingested,
     begun: Option<std::time::SystemTime>,
 ) -> Answer {
     Box::new(move |committed| {
@@ -436,13 +433,4 @@ fn answer_of(
         });
         drop(reply.send(answer));
     })
-}
-
-#[expect(clippy::disallowed_methods, reason = "how often readers get a snapshot decides nothing")]
-pub(super) fn instant() -> Instant {
-    Instant::now()
-}
-
-pub(super) fn elapsed(since: Instant) -> Duration {
-    instant().duration_since(since)
 }

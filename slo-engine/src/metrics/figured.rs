@@ -7,8 +7,8 @@ use prometheus::proto::MetricFamily;
 use prometheus::{GaugeVec, IntGauge, IntGaugeVec, Opts};
 use slo::counts::Sli;
 
-use crate::engine::Snapshot;
 use crate::figures::budget;
+use crate::snapshot::Snapshot;
 
 /// The snapshot that is shown.
 pub(super) type Shown = Arc<RwLock<Arc<Snapshot>>>;
