@@ -8,6 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::sketch::Sketch;
 
+/// Version of the contract that [`CountsRequest`] is. What is only added does not raise it: whoever does not know a field
+/// passes it over. (Break-downs by the hour will come so: endpoint, status and upstream, 200 names and `other`.)
+pub const CONTRACT: u32 = 1;
+
+/// Header of `POST /v1/counts` that says the version; a request without it is of version 1.
+pub const CONTRACT_HEADER: &str = "headroom-counts-version";
+
 /// Edges of the latency ladder in microseconds, strictly ascending. Every objective's threshold must be one of them.
 /// The default is 50 100 250 500 750 1000 2500 5000 10000 ms.
 pub const DEFAULT_EDGES_US: [u64; 9] =

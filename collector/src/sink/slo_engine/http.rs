@@ -4,7 +4,7 @@ use std::sync::Once;
 use std::time::Duration;
 
 use reqwest::{RequestBuilder, Response, StatusCode};
-use slo::counts::{CountsReply, CountsRequest, Held};
+use slo::counts::{CONTRACT, CONTRACT_HEADER, CountsReply, CountsRequest, Held};
 
 use super::{BoxFuture, CountsService, SendError};
 
@@ -57,6 +57,7 @@ impl CountsService for Http {
     fn post(&self, request: CountsRequest) -> BoxFuture<'_, Result<CountsReply, SendError>> {
         Box::pin(async move {
             let mut post = self.client.post(format!("{}/v1/counts", self.url)).json(&request);
+            post = post.header(CONTRACT_HEADER, CONTRACT);
             if let Some(parent) = crate::traces::traceparent(&request) {
                 post = post.header("traceparent", parent);
             }
