@@ -323,7 +323,7 @@ impl App {
                 () = stop.wait() => return,
                 () = engine.filled() => {}
             }
-            let (mut clock, begun) = (WallClock::default(), tokio::time::Instant::now());
+            let (mut clock, begun) = (WallClock::default(), steady());
             let mut interval = tokio::time::interval(TICK);
             health.beat("clock", TICK_HANGS_AFTER);
             loop {
@@ -345,6 +345,11 @@ impl App {
             }
         }));
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the driver of the wall clock")]
+fn steady() -> std::time::Instant {
+    std::time::Instant::now()
 }
 
 #[expect(clippy::disallowed_methods, reason = "the driver of the wall clock")]

@@ -18,8 +18,8 @@ mod reach;
 mod source;
 
 use reach::{Collector, Reach};
-pub use source::Source;
 use source::Delta;
+pub use source::Source;
 
 /// Minutes after which a collector that says nothing is no longer expected: its node is gone for good.
 pub const FORGET_AFTER_MINUTES: i64 = 24 * 60;

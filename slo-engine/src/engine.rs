@@ -149,7 +149,11 @@ impl Engine {
     }
 
     /// The same by the wall clock: what lies far from `now` is not believed.
-    pub async fn ingest_at(&self, request: CountsRequest, now: Timestamp) -> Result<CountsReply, EngineError> {
+    pub async fn ingest_at(
+        &self,
+        request: CountsRequest,
+        now: Timestamp,
+    ) -> Result<CountsReply, EngineError> {
         self.take(request, Some(now)).await
     }
 

@@ -30,6 +30,9 @@ const MEASUREMENT: &str = "measurement";
 /// What alerts about archives call their SLO.
 const ARCHIVE: &str = "archive";
 
+/// An SLO.
+type Id = (Service, Sli);
+
 /// Episodes by SLO.
 pub type AllEpisodes = BTreeMap<(Service, Sli), Episodes>;
 
@@ -69,7 +72,7 @@ pub fn judge_some(
     episodes: &mut AllEpisodes,
     at: MinuteId,
     some: &BTreeSet<(Service, Sli)>,
-) -> (Judged, Vec<(MinuteId, (Service, Sli))>) {
+) -> (Judged, Vec<(MinuteId, Id)>) {
     let (mut judged, mut next) = (Judged::default(), Vec::new());
     for (service, sli) in some {
         let source = counts.service(service).filter(|_| !counts.cluster().is_excluded(service));

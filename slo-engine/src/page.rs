@@ -3,7 +3,9 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::format::{clock, clock_after, percent, shorten, thousands};
-use crate::overview::{ClusterView, Detail, IncidentView, Overview, PageModel, PointView, SliceView, SloView};
+use crate::overview::{
+    ClusterView, Detail, IncidentView, Overview, PageModel, PointView, SliceView, SloView,
+};
 
 /// States with their names, the one that needs someone most first.
 const STATES: [(&str, &str); 5] = [

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
+use crate::store::Change;
 use alerts::{Attempt, Incident, Intent, Kind};
 use slo::counts::CountsRequest;
-use crate::store::Change;
 use telemetry::traces::{Fact, Hop, Span, SpanKind, Trace, record};
 
 /// The hop that the collector tells when it posts counts.

@@ -40,7 +40,8 @@ pub fn first_silent(series: &Series, from: MinuteId, to: MinuteId) -> Option<Min
         let next = series.busy(at, to.plus(1)).next().map(|(next, _)| next);
         let end = next.unwrap_or(to).min(to);
         if let Some(last) = last {
-            let usual_at = |week: i64| missed_at(series, last.plus(1).plus(-week * WEEK)).map(|at| at.plus(week * WEEK));
+            let usual_at =
+                |week: i64| missed_at(series, last.plus(1).plus(-week * WEEK)).map(|at| at.plus(week * WEEK));
             let first = (1..=4).map(usual_at).try_fold(at, |all, one| Some(all.max(one?)));
             let first = first.filter(|first| *first <= end.min(last.plus(WEEK)));
             if let Some(first) = first.filter(|first| silent_since(series, *first).is_some()) {

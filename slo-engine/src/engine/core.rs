@@ -23,11 +23,11 @@ mod ingest;
 mod ledger;
 mod retention;
 
-pub(crate) use ingest::{Held, HeldStream, Ingested, Terms};
+pub(super) use cluster::known;
 pub(super) use ingest::is_believed;
+pub(crate) use ingest::{Held, HeldStream, Ingested, Terms};
 pub(super) use ledger::{LEDGER_TO, Ladder};
 pub(super) use retention::sealable;
-pub(super) use cluster::known;
 
 /// Everything that is known.
 #[derive(Debug)]

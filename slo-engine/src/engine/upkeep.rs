@@ -7,8 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use slo::cells::HourBlock;
 use slo::counts::{MinuteId, Sli};
 
-use super::core::{Core, Ladder, sealable};
 use super::EngineError;
+use super::core::{Core, Ladder, sealable};
 use crate::store::{self, Change, StoreError, Transaction, alerts, counts as rows, ledger, reading, seals};
 
 /// Minutes of the ledger that are said at once by the wall clock.

@@ -34,7 +34,8 @@ impl Engine {
 
     /// Incidents, newest first; of very many the newest ones.
     pub async fn incidents(&self) -> Result<Vec<IncidentView>, EngineError> {
-        self.some_incidents(&IncidentQuery { limit: Some(OVERVIEW_INCIDENTS), ..IncidentQuery::default() }).await
+        self.some_incidents(&IncidentQuery { limit: Some(OVERVIEW_INCIDENTS), ..IncidentQuery::default() })
+            .await
     }
 
     /// Some incidents, newest first.

@@ -1,6 +1,7 @@
 //! The one task that owns the core and the store's right to write: takes what waits, commits once, answers all, and
 //! publishes what readers see.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -150,7 +151,11 @@ impl Writer {
         answers.into_iter().for_each(|answer| answer(outcome.clone()));
     }
 
-    async fn take_counts(&mut self, together: Vec<Work>, answers: &mut Vec<Answer>) -> Result<(), EngineError> {
+    async fn take_counts(
+        &mut self,
+        together: Vec<Work>,
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), EngineError> {
         let mut tx = self.begin().await.map_err(|error| error.to_string());
         let begun = telemetry::traces::now();
         let mut failed = tx.as_ref().err().cloned();
@@ -205,7 +210,8 @@ impl Writer {
         let mut held = Held { identity, collector, ..Held::default() };
         for report in &request.streams {
             let tallies = rows::tallies(tx, &report.stream).await?;
-            let folded_end = if tallies.is_empty() { 0 } else { rows::folded_end(tx, &report.stream).await? };
+            let folded_end =
+                if tallies.is_empty() { 0 } else { rows::folded_end(tx, &report.stream).await? };
             held.streams.insert(report.stream.clone(), HeldStream { tallies, folded_end });
         }
         let places: BTreeSet<(MinuteId, &String)> =
@@ -236,7 +242,9 @@ impl Writer {
         let mut tx = self.begin().await?;
         let newest = rows::newest_ms(&mut tx, limit.start().as_millisecond()).await?.map(MinuteId::of_ms);
         let newest = newest.max(self.core.counts.last_busy(limit));
-        let Some(mut looks) = newest.and_then(|newest| self.core.begin_judging(newest)) else { return Ok(None) };
+        let Some(mut looks) = newest.and_then(|newest| self.core.begin_judging(newest)) else {
+            return Ok(None);
+        };
         let target = newest.map(|newest| newest.plus(1).start());
         loop {
             let begun = telemetry::traces::now();
@@ -311,9 +319,8 @@ impl Writer {
         let mut of_torn = BTreeMap::new();
         for key in &torn {
             let place = (key.minute, key.stream.clone());
-            if !of_torn.contains_key(&place) {
-                let of = rows::rows_of(&mut tx, key.minute, &key.stream).await?;
-                of_torn.insert(place, of);
+            if let Entry::Vacant(vacant) = of_torn.entry(place) {
+                vacant.insert(rows::rows_of(&mut tx, key.minute, &key.stream).await?);
             }
         }
         let changes = self.core.tear(&torn, &mut of_torn);

@@ -91,10 +91,10 @@ impl Keeper {
         let mut kept = Kept::default();
         for (month, due) in self.months(now).await? {
             let due = self.schedule.next_after(due - SignedDuration::from_secs(1));
-            if due.is_some_and(|due| due <= now) {
-                if let Word::Sealed(seal) = self.say(&month, now).await? {
-                    kept.sealed.push(*seal);
-                }
+            if due.is_some_and(|due| due <= now)
+                && let Word::Sealed(seal) = self.say(&month, now).await?
+            {
+                kept.sealed.push(*seal);
             }
         }
         kept.delivered = self.deliver().await?;

@@ -95,11 +95,7 @@ pub async fn incidents_since(tx: &mut Transaction, since: Timestamp) -> Result<V
 
 /// Forgets incidents that ended before an instant, and all but the newest `most` of those that have ended, each with its
 /// messages; some at a time. None whose messages wait for a receiver.
-pub async fn forget_incidents(
-    tx: &mut Transaction,
-    before: Timestamp,
-    most: i64,
-) -> Result<u64, StoreError> {
+pub async fn forget_incidents(tx: &mut Transaction, before: Timestamp, most: i64) -> Result<u64, StoreError> {
     let rows = sqlx::query(
         "SELECT id FROM incidents WHERE resolved_ms IS NOT NULL AND (resolved_ms < $1 OR resolved_ms < \
          (SELECT resolved_ms FROM incidents WHERE resolved_ms IS NOT NULL ORDER BY resolved_ms DESC LIMIT 1 OFFSET $2)) \

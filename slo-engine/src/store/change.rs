@@ -8,9 +8,9 @@ use slo::counts::{ByteRange, MinuteId, Sli, StreamReport};
 use slo::episode::Episodes;
 use slo::ledger::Block;
 
+use super::alerts as held;
 use super::counts::{self, StoredCollector, StoredRow, StoredTally};
 use super::exports::{self, Mark};
-use super::alerts as held;
 use super::{StoreError, Transaction, cluster, ledger, set_meta};
 use crate::cluster::Cluster;
 use crate::discovery::Service;

@@ -17,8 +17,8 @@ mod streams;
 pub use cells::{Folded, all_cells, cells, fold};
 pub use ranges::{positions, ranges};
 pub use streams::{
-    StoredCollector, StoredStream, all_collectors, collector, curious_streams, forget_collector,
-    folded_end, forget_streams, give_up, namespaces, newest_ms, owners, put_collector, put_stream, stream, widen,
+    StoredCollector, StoredStream, all_collectors, collector, curious_streams, folded_end, forget_collector,
+    forget_streams, give_up, namespaces, newest_ms, owners, put_collector, put_stream, stream, widen,
 };
 
 /// A row as it lies in the store.
@@ -159,11 +159,7 @@ pub async fn put_tallies(
         );
         query = query.bind(stream.to_owned()).bind(column(range.start)).bind(column(range.end));
         query = numbers.iter().fold(query, |query, &number| query.bind(column(number)));
-        query
-            .bind(column(tally.dead_lettered))
-            .execute(&mut **tx)
-            .await
-            .map_err(doing("write a tally"))?;
+        query.bind(column(tally.dead_lettered)).execute(&mut **tx).await.map_err(doing("write a tally"))?;
     }
     Ok(())
 }
@@ -239,19 +235,15 @@ fn old_row(row: &SqliteRow) -> Result<StoredRow, StoreError> {
         service: value(row, "service")?,
         origin: value(row, "origin")?,
         sli: value(row, "sli")?,
-        version: u32::try_from(row.get::<i64, _>("version"))
-            .map_err(super::reading("definition version"))?,
+        version: u32::try_from(row.get::<i64, _>("version")).map_err(super::reading("definition version"))?,
         minute: MinuteId(row.get("minute")),
     };
     let number = |name: &str| offset(row.get::<i64, _>(name));
     let counts = Counts { total: number("total"), bad: number("bad"), excluded: number("excluded") };
     let range = ByteRange { start: number("range_start"), end: number("range_end") };
-    let row_of = CountRow { key, range, counts, ladder: value(row, "ladder")?, sketch: value(row, "sketch")? };
-    Ok(StoredRow {
-        row: row_of,
-        edges_us: value(row, "edges")?,
-        partial: row.get::<i64, _>("partial") != 0,
-    })
+    let row_of =
+        CountRow { key, range, counts, ladder: value(row, "ladder")?, sketch: value(row, "sketch")? };
+    Ok(StoredRow { row: row_of, edges_us: value(row, "edges")?, partial: row.get::<i64, _>("partial") != 0 })
 }
 
 fn value<T: serde::de::DeserializeOwned>(row: &SqliteRow, column: &'static str) -> Result<T, StoreError> {

@@ -90,7 +90,10 @@ async fn whoever_had_the_right_to_write_has_it_no_more_when_another_takes_it() {
     drop(store.begin_as(first).await.unwrap());
     let second = store.take_epoch().await.unwrap();
     let fenced = store.begin_as(first).await.unwrap_err();
-    assert!(matches!(fenced, StoreError::Fenced { epoch, holder } if (epoch, holder) == (first, second)), "{fenced}");
+    assert!(
+        matches!(fenced, StoreError::Fenced { epoch, holder } if (epoch, holder) == (first, second)),
+        "{fenced}"
+    );
     drop(store.begin_as(second).await.unwrap());
 }
 

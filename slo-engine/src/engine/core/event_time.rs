@@ -34,7 +34,8 @@ impl Core {
         let at = self.judged_to.map_or(first, |judged| judged.max(first)).plus(1);
         let mut looks = Looks { target, slos: BTreeMap::new(), silences: BTreeMap::new() };
         if at <= target {
-            let all = self.counts.judged().flat_map(|(service, ..)| Sli::ALL.map(|sli| (service.clone(), sli)));
+            let all =
+                self.counts.judged().flat_map(|(service, ..)| Sli::ALL.map(|sli| (service.clone(), sli)));
             looks.slos.insert(at, all.collect());
             looks.silences.insert(at, self.counts.judged().map(|(service, ..)| service.clone()).collect());
         }
@@ -44,7 +45,10 @@ impl Core {
     /// Judges the next instant at which something may change; nothing when everything is judged. The clock has come there
     /// then, or to the last minute.
     pub(in super::super) fn judge_next(&mut self, looks: &mut Looks) -> Option<Vec<Change>> {
-        let next = [looks.slos.first_key_value().map(|(at, _)| *at), looks.silences.first_key_value().map(|(at, _)| *at)];
+        let next = [
+            looks.slos.first_key_value().map(|(at, _)| *at),
+            looks.silences.first_key_value().map(|(at, _)| *at),
+        ];
         let at = next.into_iter().flatten().min().filter(|at| *at <= looks.target);
         let judged_to = self.judged_to;
         let Some(at) = at else {

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use slo::counts::{ByteRange, CountRow, CountsRequest, MinuteId, RowKey, ServiceRef, Sli, StreamReport, Tally};
+use slo::counts::{
+    ByteRange, CountRow, CountsRequest, MinuteId, RowKey, ServiceRef, Sli, StreamReport, Tally,
+};
 
-use super::Core;
 use super::super::EngineError;
+use super::Core;
 use crate::counts::KEEP_UNMEASURED_MINUTES;
 use crate::discovery::Service;
 use crate::place::{Put, place};
@@ -291,11 +293,12 @@ impl Core {
             marks.extend((from < now).then_some(Mark::Results(from)));
             minutes.extend((from.0..now.0).map(MinuteId));
         }
-        if let (true, Some(watermark)) = (read_before.is_none() || terms.fills, request.watermark_ms) {
-            if let Some(from) = self.counts.first_undecided(&request.collector) {
-                marks.insert(Mark::Results(from));
-                changes.push(Change::AmendSaid(from, MinuteId::of_ms(watermark)));
-            }
+        // The first watermark decides what nobody knew before: whether minutes since a stream's last count were read.
+        let decides = request.watermark_ms.filter(|_| read_before.is_none() || terms.fills);
+        let undecided = || self.counts.first_undecided(&request.collector);
+        if let Some((watermark, from)) = decides.and_then(|watermark| Some((watermark, undecided()?))) {
+            marks.insert(Mark::Results(from));
+            changes.push(Change::AmendSaid(from, MinuteId::of_ms(watermark)));
         }
         if let Some(said) = self.ledger_to {
             let minutes: Vec<MinuteId> = minutes.into_iter().filter(|minute| *minute < said).collect();

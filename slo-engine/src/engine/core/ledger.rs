@@ -85,7 +85,9 @@ impl Core {
 
     /// Everything before a minute is said.
     pub(in super::super) fn said_to(&mut self, to: Option<MinuteId>) -> Vec<Change> {
-        let Some(to) = to.filter(|to| self.ledger_to.is_none_or(|said| said < *to)) else { return Vec::new() };
+        let Some(to) = to.filter(|to| self.ledger_to.is_none_or(|said| said < *to)) else {
+            return Vec::new();
+        };
         self.ledger_to = Some(to);
         vec![Change::Meta(LEDGER_TO, to.0.to_string())]
     }

@@ -36,10 +36,7 @@ pub async fn cells(tx: &mut Transaction, hour: i64) -> Result<Option<HourBlock>,
 }
 
 /// Shows every hour's cells to `visit`, oldest first, one hour in memory at a time.
-pub async fn all_cells(
-    tx: &mut Transaction,
-    mut visit: impl FnMut(HourBlock),
-) -> Result<(), StoreError> {
+pub async fn all_cells(tx: &mut Transaction, mut visit: impl FnMut(HourBlock)) -> Result<(), StoreError> {
     let rows = sqlx::query("SELECT hour FROM cells ORDER BY hour").fetch_all(&mut **tx).await;
     for row in rows.map_err(doing("read cells"))? {
         if let Some(block) = cells(tx, row.get("hour")).await? {

@@ -272,7 +272,10 @@ pub async fn forget_streams(tx: &mut Transaction, before_ms: i64) -> Result<Vec<
             .await
             .map_err(doing("forget the tallies of a stream"))?;
         gone.iter().for_each(|row| sum += stored_tally(row).tally);
-        for sql in ["DELETE FROM streams WHERE stream = $1", "DELETE FROM export_marks WHERE name = $1 AND kind = 'stream'"] {
+        for sql in [
+            "DELETE FROM streams WHERE stream = $1",
+            "DELETE FROM export_marks WHERE name = $1 AND kind = 'stream'",
+        ] {
             sqlx::query(sql).bind(name.clone()).execute(&mut **tx).await.map_err(doing("forget a stream"))?;
         }
     }
