@@ -64,7 +64,7 @@ impl Writer {
             let mut next = Some(first);
             while let Some(work) = next {
                 if !matches!(work, Work::Counts { .. }) {
-                    self.commit_counts(std::mem::take(&mut together)).await;
+                    self.commit_counts(std::mem::take(&mut together), false).await;
                     self.work(work).await;
                 } else {
                     together.push(work);
@@ -74,8 +74,7 @@ impl Writer {
                 }
                 next = queue.try_recv().ok();
             }
-            self.commit_counts(together).await;
-            self.publish_unless_busy(queue.is_empty());
+            self.commit_counts(together, queue.is_empty()).await;
         }
     }
 
@@ -136,8 +135,8 @@ impl Writer {
         let _ = reply.send(done);
     }
 
-    /// Commits the rows of several requests at once.
-    async fn commit_counts(&mut self, together: Vec<Work>) {
+    /// Commits the rows of several requests at once; `idle` where nothing else waits.
+    async fn commit_counts(&mut self, together: Vec<Work>, idle: bool) {
         if together.is_empty() {
             return;
         }
@@ -146,7 +145,7 @@ impl Writer {
         if committed.is_err() {
             self.start_anew().await;
         }
-        self.publish_unless_busy(false);
+        self.publish_unless_busy(idle);
         let outcome = committed.map_err(|error| error.to_string());
         answers.into_iter().for_each(|answer| answer(outcome.clone()));
     }

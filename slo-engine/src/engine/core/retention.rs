@@ -53,7 +53,8 @@ impl Core {
         let last = unsealed.map(|month| month.plus(-DAY));
         let incidents = now.checked_sub(INCIDENTS_KEPT).unwrap_or(Timestamp::MIN);
         Keep {
-            minutes: last.map_or(windows, |last| last.min(windows)),
+            // Whole days leave, so that this costs something once a day.
+            minutes: MinuteId(last.map_or(windows, |last| last.min(windows)).0.div_euclid(DAY) * DAY),
             incidents,
             most_incidents: MOST_INCIDENTS,
         }
