@@ -27,6 +27,7 @@ pub mod export;
 mod fill;
 mod ingest;
 mod ledger;
+mod reconfigure;
 #[cfg(test)]
 mod tests;
 mod views;
@@ -72,8 +73,6 @@ pub struct Parts {
 #[derive(Debug)]
 pub struct Engine {
     store: Store,
-    specs: Specs,
-    services: BTreeSet<(String, String)>,
     clock: Clock,
     metrics: Metrics,
     exports: bool,
@@ -86,6 +85,10 @@ pub struct Engine {
 #[derive(Debug)]
 struct State {
     counts: Counts,
+    /// Which SLOs services have by documents alone.
+    documents: Specs,
+    /// Services that are known by name from the start.
+    services: BTreeSet<(String, String)>,
     /// Which SLOs services have, by documents and by what the cluster says.
     specs: Arc<Specs>,
     /// What the cluster says.
@@ -147,6 +150,8 @@ impl Engine {
         let state = State {
             counts: Counts::default(),
             specs: Arc::new(specs.annotated(&cluster)),
+            documents: specs,
+            services,
             cluster: Arc::new(cluster),
             warnings: Vec::new(),
             stale: true,
@@ -162,7 +167,7 @@ impl Engine {
         let (filling, _) = watch::channel(Filling::No);
         let wake = Arc::new(Notify::new());
         let state = Mutex::new(state);
-        Ok(Self { store, specs, services, clock, metrics, exports, state, filling, wake })
+        Ok(Self { store, clock, metrics, exports, state, filling, wake })
     }
 
     /// Takes rows; when it returns, they are committed.
@@ -311,7 +316,8 @@ impl Engine {
         if state.stale {
             let mut tx = self.store.begin().await?;
             let (specs, cluster) = (state.specs.clone(), state.cluster.clone());
-            state.counts = ingest::load(&mut tx, &specs, &self.services, cluster, self.clock).await?;
+            let counts = ingest::load(&mut tx, &specs, &state.services, cluster, self.clock).await?;
+            state.counts = counts;
             state.stale = false;
         }
         Ok(state)

@@ -22,6 +22,7 @@ pub mod metrics;
 pub mod overview;
 pub mod page;
 pub mod refill;
+pub mod reload;
 pub mod reports;
 pub mod schedule;
 pub mod seal;

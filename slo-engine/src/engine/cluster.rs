@@ -28,12 +28,12 @@ impl Engine {
             return Ok(());
         }
         let mut tx = self.store.begin().await?;
-        let mut known = known(&self.services, &cluster);
+        let mut known = known(&state.services, &cluster);
         known.namespaces.extend(rows::namespaces(&mut tx).await?);
         if store_cluster::put(&mut tx, &state.cluster, &cluster).await? {
             store::commit(tx).await?;
         }
-        let specs = self.specs.annotated(&cluster);
+        let specs = state.documents.annotated(&cluster);
         state.adopt(cluster, specs, known);
         Ok(())
     }
