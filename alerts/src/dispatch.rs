@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -36,7 +36,7 @@ pub struct Backoff {
 #[derive(Clone, Debug)]
 pub struct Dispatcher<O> {
     outbox: O,
-    notifiers: Arc<Notifiers>,
+    notifiers: Arc<RwLock<Arc<Notifiers>>>,
     backoff: Backoff,
     watcher: Option<fn(&Attempt<'_>)>,
 }
@@ -80,7 +80,18 @@ pub struct DrainReport {
 impl<O: Outbox> Dispatcher<O> {
     /// A dispatcher with the default back-off: 1 s doubled up to 5 min, `Retry-After` honoured up to 1 h.
     pub fn new(outbox: O, notifiers: Arc<Notifiers>) -> Dispatcher<O> {
+        let notifiers = Arc::new(RwLock::new(notifiers));
         Dispatcher { outbox, notifiers, backoff: Backoff::default(), watcher: None }
+    }
+
+    /// Takes other notifiers, for this dispatcher and its clones. Nothing is sent by that, and what is on its way goes
+    /// the way it began.
+    pub fn set_notifiers(&self, notifiers: Arc<Notifiers>) {
+        *self.notifiers.write().unwrap_or_else(PoisonError::into_inner) = notifiers;
+    }
+
+    fn notifiers(&self) -> Arc<Notifiers> {
+        Arc::clone(&self.notifiers.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The same, with `watcher` told of every attempt.
@@ -138,12 +149,12 @@ impl<O: Outbox> Dispatcher<O> {
                 report.superseded += 1;
                 continue;
             }
-            if entry.refresh && self.notifiers.refresh_every(&entry.intent).is_none() {
+            if entry.refresh && self.notifiers().refresh_every(&entry.intent).is_none() {
                 // The channel was taken away, or is of another kind by now.
                 self.outbox.delivered(&entry.intent.id, None, now).await?;
                 continue;
             }
-            let (notifiers, intent) = (Arc::clone(&self.notifiers), entry.intent.clone());
+            let (notifiers, intent) = (self.notifiers(), entry.intent.clone());
             let task = sending.spawn(async move { notifiers.send(&intent, now).await });
             pending.insert(task.id(), (entry, self.watcher.map(|_| wall_clock())));
         }
@@ -173,7 +184,7 @@ impl<O: Outbox> Dispatcher<O> {
     /// Whether there is nothing to say: the receiver never heard that it began, or does not know this kind of message.
     fn is_void(&self, entry: &Pending) -> bool {
         let unheard = entry.intent.kind != Kind::Trigger && !entry.opened;
-        unheard || !self.notifiers.says(&entry.intent)
+        unheard || !self.notifiers().says(&entry.intent)
     }
 
     async fn settle(
@@ -184,7 +195,7 @@ impl<O: Outbox> Dispatcher<O> {
         report: &mut DrainReport,
     ) -> anyhow::Result<()> {
         let intent = &entry.intent;
-        let every = self.notifiers.refresh_every(intent);
+        let every = self.notifiers().refresh_every(intent);
         match answer {
             Ok(()) => {
                 *(if entry.refresh { &mut report.refreshed } else { &mut report.delivered }) += 1;

@@ -2,21 +2,25 @@
 //! this crate that spawns.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use alerts::{Dispatcher, Notifiers};
 use anyhow::Context;
+use axum::Router;
+use axum::extract::Request;
 use prometheus::Registry;
 use search::Environment;
 use telemetry::{Readiness, Stop, Stopper};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
+use tower::ServiceExt;
 
 use crate::api::{self, Api};
 use crate::cluster::watch;
-use crate::config::{ArchiveConfig, Config, Elasticsearch, ReportsConfig};
+use crate::config::{ArchiveConfig, Config, Elasticsearch, ReportsConfig, Sections};
 use crate::engine::{Clock, Engine, EngineError, Limits, Parts};
 use crate::export::exporter::{Exporter, Pace};
 use crate::hold::Hold;
@@ -54,6 +58,11 @@ pub struct App {
     /// Sends what the engine decides.
     pub dispatcher: Arc<Dispatcher<Store>>,
     dashboards: Arc<Target>,
+    environment: Environment,
+    /// What it was started with.
+    sections: Sections,
+    served: Option<Served>,
+    updaters: Option<mpsc::UnboundedSender<Option<Updater>>>,
     readiness: Readiness,
     /// Of the data directory, while this engine may write to it at any time.
     hold: Option<Hold>,
@@ -61,6 +70,13 @@ pub struct App {
     stopper: Stopper,
     stop: Stop,
     tasks: Vec<JoinHandle<()>>,
+}
+
+/// What is served: each request gets the routes that hold when it comes.
+#[derive(Debug)]
+struct Served {
+    registry: Registry,
+    routes: Arc<RwLock<Router>>,
 }
 
 impl App {
@@ -95,9 +111,7 @@ impl App {
         if let Some(client) = cluster {
             app.run_discovery(client);
         }
-        if let Some(updater) = updater {
-            app.run_updater(updater);
-        }
+        app.run_updater(updater);
         if let Some(elasticsearch) = elasticsearch {
             app.run_exporter(environment, &elasticsearch)?;
         }
@@ -116,13 +130,11 @@ impl App {
         let dir = &config.data_dir;
         std::fs::create_dir_all(dir)
             .with_context(|| format!("cannot make the data directory {}", dir.display()))?;
-        if let Err(errors) = config.notifiers.prepare() {
-            let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            anyhow::bail!("cannot use the notifiers: {}", errors.join("; "));
-        }
+        prepare(&config.notifiers)?;
         let path = dir.join("engine.db");
         let store = Store::open(&path).await.with_context(|| format!("cannot open {}", path.display()))?;
         let dashboards = Arc::new(Target::of(&config));
+        let (environment, sections) = (config.environment.clone(), config.sections.clone());
         let parts = Parts {
             store,
             specs: config.specs,
@@ -146,6 +158,10 @@ impl App {
             engine,
             dispatcher,
             dashboards,
+            environment,
+            sections,
+            served: None,
+            updaters: None,
             readiness,
             hold: None,
             addr: None,
@@ -166,9 +182,12 @@ impl App {
             format!("cannot listen on {address}: choose another address with `listen` (or --listen of `up`)")
         })?;
         self.addr = Some(listener.local_addr()?);
-        let api =
-            api::router(Api { engine: self.engine.clone(), token, dashboards: self.dashboards.clone() });
-        let router = api.merge(telemetry::router(registry, self.readiness.clone()));
+        let routes = Arc::new(RwLock::new(self.routes(token, self.dashboards.clone(), &registry)));
+        self.served = Some(Served { registry, routes: routes.clone() });
+        let router = Router::new().fallback(move |request: Request| {
+            let routes = routes.read().unwrap_or_else(PoisonError::into_inner).clone();
+            async move { routes.oneshot(request).await }
+        });
         let stop = self.stop.clone();
         self.tasks.push(tokio::spawn(async move {
             let stopped = async move { stop.wait().await };
@@ -177,6 +196,36 @@ impl App {
             }
         }));
         Ok(())
+    }
+
+    fn routes(&self, token: Option<Arc<str>>, dashboards: Arc<Target>, registry: &Registry) -> Router {
+        let api = api::router(Api { engine: self.engine.clone(), token, dashboards });
+        api.merge(telemetry::router(registry.clone(), self.readiness.clone()))
+    }
+
+    /// Takes what it can of another configuration: tokens, dashboards, notifiers, objectives, names of services and
+    /// policies. Gives the keys that differ from those that it was started with and wait for a restart. Nobody is told
+    /// anything by that.
+    ///
+    /// # Errors
+    /// A notifier or Kibana cannot be used; nothing was changed then.
+    pub async fn reload(&self, config: Config) -> anyhow::Result<Vec<String>> {
+        prepare(&config.notifiers)?;
+        let need_restart = self.sections.need_restart(&config.sections);
+        // Indices and dashboards go on being called as at the start.
+        let config = Config { environment: self.environment.clone(), ..config };
+        let updater = Updater::new(&config)?;
+        if let Some(updaters) = &self.updaters {
+            // The task ends with the engine alone.
+            let _ = updaters.send(updater);
+        }
+        if let Some(Served { registry, routes }) = &self.served {
+            let new = self.routes(config.token.clone(), Arc::new(Target::of(&config)), registry);
+            *routes.write().unwrap_or_else(PoisonError::into_inner) = new;
+        }
+        self.dispatcher.set_notifiers(Arc::new(config.notifiers));
+        self.engine.reconfigure(config.specs, config.services, config.policies).await?;
+        Ok(need_restart)
     }
 
     /// Where the API listens.
@@ -244,15 +293,26 @@ impl App {
     }
 
     /// Brings dashboards to Kibana beside everything else: no page waits for it.
-    fn run_updater(&mut self, mut updater: Updater) {
+    fn run_updater(&mut self, mut updater: Option<Updater>) {
         let (engine, stop) = (self.engine.clone(), self.stop.clone());
+        let (updaters, mut others) = mpsc::unbounded_channel::<Option<Updater>>();
+        self.updaters = Some(updaters);
         self.tasks.push(tokio::spawn(async move {
             let mut interval = tokio::time::interval(LOOK_FOR_SERVICES);
             interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
             let update = async {
                 loop {
-                    interval.tick().await;
-                    updater.update(&engine).await;
+                    tokio::select! {
+                        _ = interval.tick() => {}
+                        Some(other) = others.recv() => match (&updater, other) {
+                            // It knows what it brought.
+                            (Some(updater), Some(other)) if updater.is_as(&other) => continue,
+                            (_, other) => updater = other,
+                        }
+                    }
+                    if let Some(updater) = &mut updater {
+                        updater.update(&engine).await;
+                    }
                 }
             };
             tokio::select! {
@@ -345,6 +405,14 @@ impl App {
             }
         }));
     }
+}
+
+/// A notifier that cannot be used must be known before there is a page for it.
+fn prepare(notifiers: &Notifiers) -> anyhow::Result<()> {
+    notifiers.prepare().map_err(|errors| {
+        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!("cannot use the notifiers: {}", errors.join("; "))
+    })
 }
 
 #[expect(clippy::disallowed_methods, reason = "the driver of the wall clock")]

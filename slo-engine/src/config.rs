@@ -21,6 +21,7 @@ mod notifiers;
 mod place;
 mod refill;
 mod reports;
+mod sections;
 mod services;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ pub use archive::ArchiveConfig;
 pub use elasticsearch::Elasticsearch;
 pub use refill::RefillConfig;
 pub use reports::ReportsConfig;
+pub use sections::{Sections, fingerprint};
 
 use elasticsearch::elasticsearch;
 use escalation::policies;
@@ -71,6 +73,8 @@ pub struct Config {
     pub refill: RefillConfig,
     /// How the cluster is reached whose services are discovered.
     pub kubernetes: Option<Access>,
+    /// What tells one configuration from another.
+    pub sections: Sections,
 }
 
 impl Config {
@@ -157,6 +161,7 @@ impl Config {
             archive,
             refill,
             kubernetes,
+            sections: Sections::of(root),
         })
     }
 }

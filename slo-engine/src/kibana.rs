@@ -109,6 +109,11 @@ impl Updater {
         Ok(Some(Self { target, kibana, brought: BTreeMap::new(), failed: None }))
     }
 
+    /// Whether it has the same Kibana and the same dashboards in mind.
+    pub(crate) fn is_as(&self, other: &Self) -> bool {
+        self.target.config == other.target.config
+    }
+
     /// Brings what is new; a failure is told once, and everything is brought the next time.
     pub(crate) async fn update(&mut self, engine: &Engine) {
         match self.bring(engine).await {

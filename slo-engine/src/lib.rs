@@ -23,6 +23,7 @@ pub mod overview;
 pub mod page;
 mod place;
 pub mod refill;
+pub mod reload;
 pub mod reports;
 pub mod schedule;
 pub mod seal;

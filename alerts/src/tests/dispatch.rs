@@ -53,6 +53,19 @@ async fn a_message_is_sent_under_one_id_until_it_is_taken() {
 }
 
 #[tokio::test]
+async fn other_notifiers_send_what_is_due_from_then_on() {
+    let (old, new) = (Server::start([SERVER_ERROR]).await, Server::start([]).await);
+    let outbox = outbox([trigger("k", "pager", &[], at(0))]);
+    let dispatcher = dispatcher(&outbox, &[("pager", &old)]);
+    let report = dispatcher.drain_once(at(0)).await.unwrap();
+    let notifier = ("pager".into(), Notifier::Webhook(new.webhook()));
+    dispatcher.clone().set_notifiers(Arc::new([notifier].into_iter().collect()));
+    assert_eq!((report.retried, new.requests().len()), (1, 0));
+    dispatcher.drain_once(report.next.unwrap()).await.unwrap();
+    assert_eq!((old.requests().len(), new.requests().len()), (1, 1));
+}
+
+#[tokio::test]
 async fn a_receiver_that_took_the_message_but_never_answered_gets_it_again_under_its_id() {
     let server = Server::start([Answer::Hang]).await;
     let outbox = outbox([trigger("k", "pager", &[], at(0))]);
