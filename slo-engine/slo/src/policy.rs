@@ -182,9 +182,8 @@ impl BurnPolicy {
 
 /// Whether `bad / total > factor × share`, by cross products; nothing where they don't fit or the factor is negative.
 fn exceeds(counts: Counts, factor: Ratio, share: Ratio) -> Option<bool> {
-    let product = |count: u64, a: i128, b: i128| {
-        Some(u128::try_from(a.checked_mul(b)?).ok()?.checked_mul(count.into())?)
-    };
+    let product =
+        |count: u64, a: i128, b: i128| u128::try_from(a.checked_mul(b)?).ok()?.checked_mul(count.into());
     let (bad, total) =
         (product(counts.bad, factor.den(), share.den())?, product(counts.total, factor.num(), share.num())?);
     Some(bad > total)
