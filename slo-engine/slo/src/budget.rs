@@ -152,9 +152,17 @@ impl Slices {
         if total == 0 {
             return;
         }
-        let needed = (target * Ratio::from(total)).ceil();
         self.total += 1;
-        self.good += u64::from(i128::from(total.saturating_sub(bad)) >= needed);
+        self.good += u64::from(reaches(total.saturating_sub(bad), total, target));
+    }
+}
+
+/// Whether `good` is at least the target share of `total`, rounded up: by products, and by fractions where they don't fit.
+fn reaches(good: u64, total: u64, target: Ratio) -> bool {
+    let product = |count: u64, part: i128| i128::from(count).checked_mul(part);
+    match (product(good, target.den()), product(total, target.num())) {
+        (Some(good), Some(needed)) => good >= needed,
+        _ => i128::from(good) >= (target * Ratio::from(total)).ceil(),
     }
 }
 

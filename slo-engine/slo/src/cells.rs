@@ -18,7 +18,7 @@ pub struct CellKey {
     pub service: ServiceRef,
     /// Which kind of log they stood in.
     pub origin: Origin,
-    /// What was counted.
+    /// What was counted of them.
     pub sli: Sli,
     /// Version of the definition that judged the lines.
     pub version: u32,
@@ -29,7 +29,7 @@ pub struct CellKey {
 /// One minute of one key, all streams together; the default is nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cell {
-    /// The counts.
+    /// Its requests, all streams together.
     pub counts: Counts,
     /// Requests by bucket of latency: one more than there are edges, or none without edges.
     pub ladder: Vec<u64>,
@@ -40,7 +40,7 @@ pub struct Cell {
 /// What one stream gave to an hour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StreamShare {
-    /// Its requests.
+    /// How many requests it gave.
     pub total: u64,
     /// The newest minute that it has a row of.
     pub newest: MinuteId,
@@ -79,7 +79,7 @@ pub struct CellsError {
 }
 
 impl HourBlock {
-    /// Without a key.
+    /// An hour without a key.
     pub fn new(hour: i64) -> Self {
         Self { hour, series: BTreeMap::new() }
     }

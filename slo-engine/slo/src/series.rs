@@ -172,15 +172,14 @@ impl Series {
         inside.map(|(id, minute)| (MinuteId(id), minute))
     }
 
+    /// The first minute from `from` on that is not idle.
+    pub fn next_busy(&self, from: MinuteId) -> Option<MinuteId> {
+        self.next(from, Day::next_busy)
+    }
+
     /// The first minute from `from` on with a bad request.
     pub fn next_bad(&self, from: MinuteId) -> Option<MinuteId> {
-        let (from, _) = self.clip(from, MinuteId(i64::MAX))?;
-        let first = from.div_euclid(DAY);
-        self.days(first, i64::MAX).iter().find_map(|day| {
-            let low = if day.day == first { from.rem_euclid(DAY) } else { 0 };
-            let at = day.next_bad(low as usize)?;
-            Some(MinuteId(day.day * DAY + at as i64))
-        })
+        self.next(from, Day::next_bad)
     }
 
     /// Packs the hours that ended before `minute`, to a twentieth of their size; a minute of them can be set all the same,
@@ -197,6 +196,17 @@ impl Series {
     /// Bytes of the heap that hold it, those that it shares with its clones among them; roughly, as an allocator has its own.
     pub fn memory(&self) -> usize {
         self.days.capacity() * size_of::<Day>() + self.days.iter().map(Day::memory).sum::<usize>()
+    }
+
+    fn next(&self, from: MinuteId, in_day: fn(&Day, usize) -> Option<usize>) -> Option<MinuteId> {
+        let (from, _) = self.clip(from, MinuteId(i64::MAX))?;
+        let first = from.div_euclid(DAY);
+        let (Ok(start) | Err(start)) = self.find(first);
+        self.days[start..].iter().find_map(|day| {
+            let low = if day.day == first { from.rem_euclid(DAY) } else { 0 };
+            let at = in_day(day, low as usize)?;
+            Some(MinuteId(day.day.wrapping_mul(DAY).wrapping_add(at as i64)))
+        })
     }
 
     /// Where a day stands, or would.

@@ -22,7 +22,7 @@ impl Episodes {
         if series.end().is_some_and(|end| end < at) {
             return Some(at.plus(1));
         }
-        let enters = series.busy(at, series.end()?).next().map(|(id, _)| id.plus(1));
+        let enters = series.next_busy(at).map(|id| id.plus(1));
         let windows = rules.policies.iter().flat_map(|policy| [policy.short, policy.long]);
         let leaves = windows.filter_map(|window| leaves(series, at, window.into()));
         let ends = self.open.as_ref().and_then(|_| next_in_episode(series, rules, at));
@@ -33,7 +33,7 @@ impl Episodes {
 /// When the first minute that is not idle leaves a window. Until then, and until one enters, all windows hold the same
 /// requests, also those that reach back: they begin with one of their requests.
 fn leaves(series: &Series, at: MinuteId, window: i64) -> Option<MinuteId> {
-    let (first, _) = series.busy(at.plus(-window), at).next()?;
+    let first = series.next_busy(at.plus(-window)).filter(|&first| first < at)?;
     Some(first.plus(window).plus(1))
 }
 

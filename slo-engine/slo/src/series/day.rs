@@ -101,18 +101,24 @@ impl Day {
         }
     }
 
-    /// The first minute from `from` on with a bad request. Days and hours without one are passed over.
+    /// The first minute from `from` on that is not idle.
+    pub(super) fn next_busy(&self, from: usize) -> Option<usize> {
+        self.next(from, |_| true, |minute| minute != Minute::IDLE)
+    }
+
+    /// The first minute from `from` on with a bad request; days and hours without one are passed over.
     pub(super) fn next_bad(&self, from: usize) -> Option<usize> {
-        let is_bad = |minute: &Minute| minute.counts().bad > 0;
-        let hours = (from / MINUTES..HOURS).filter(|_| self.sum.counts.bad > 0);
-        let bad = hours.filter(|&hour| self.hour(hour).part(0, MINUTES).counts.bad > 0);
-        bad.filter_map(|hour| Some((hour * MINUTES, self.hour(hour).minutes()?))).find_map(
-            |(start, minutes)| {
-                let skipped = from.saturating_sub(start);
-                let at = minutes[skipped..].iter().position(is_bad)?;
-                Some(start + skipped + at)
-            },
-        )
+        self.next(from, |sum| sum.counts.bad > 0, |minute| minute.counts().bad > 0)
+    }
+
+    /// The first minute from `from` on that is wanted, in a day and an hour whose sums can hold one.
+    fn next(&self, from: usize, holds: fn(Part) -> bool, wanted: fn(Minute) -> bool) -> Option<usize> {
+        let hours = (from / MINUTES..HOURS).filter(|_| holds(self.sum));
+        hours.map(|hour| (hour * MINUTES, self.hour(hour))).find_map(|(start, hour)| {
+            let inside = !matches!(hour, View::Idle) && holds(hour.part(0, MINUTES));
+            let at = inside.then(|| hour.next(from.saturating_sub(start), wanted))??;
+            Some(start + at)
+        })
     }
 
     /// The wanted hours that hold something, with their minutes.
@@ -255,6 +261,17 @@ impl<'a> View<'a> {
             Self::Idle => None,
             Self::Open(hour) => Some(hour.minutes),
             Self::Packed(bytes) => Some(PackedHour::read(bytes).minutes()),
+        }
+    }
+
+    fn next(&self, from: usize, wanted: fn(Minute) -> bool) -> Option<usize> {
+        match self {
+            Self::Idle => None,
+            Self::Open(hour) => (from..MINUTES).find(|&at| wanted(hour.minutes[at])),
+            Self::Packed(bytes) => {
+                let hour = PackedHour::read(bytes);
+                (from..MINUTES).find(|&at| wanted(hour.minute(at)))
+            }
         }
     }
 
