@@ -2,7 +2,7 @@
 
 use super::{Engine, EngineError};
 use crate::figures::{self, Figures};
-use crate::overview::{AlertView, Detail, IncidentView, NoticeView, Overview};
+use crate::overview::{AlertView, Detail, IncidentView, InputView, NoticeView, Overview};
 use crate::page::PageModel;
 use crate::store::{alerts as store_alerts, counts as store_counts};
 
@@ -31,6 +31,14 @@ impl Engine {
         let notices = store_alerts::notices(&mut tx).await?;
         let view = |incident: &alerts::Incident| incident_view(incident, &notices);
         Ok(incidents.iter().rev().map(view).collect())
+    }
+
+    /// The books of the input, and what keeps the cluster from saying more.
+    pub async fn books(&self) -> Result<(InputView, Vec<String>), EngineError> {
+        let mut tx = self.store.begin().await?;
+        let tally = store_counts::tally(&mut tx).await?;
+        drop(tx);
+        Ok((figures::input(&tally), self.fresh_state().await?.warnings()))
     }
 
     /// Everything that the page shows.
