@@ -22,6 +22,7 @@ pub mod overview;
 pub mod page;
 mod probe;
 pub mod refill;
+pub mod refused;
 pub mod reports;
 pub mod schedule;
 pub mod specs;
