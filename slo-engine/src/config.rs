@@ -17,9 +17,15 @@ use crate::refill::RefillConfig;
 use crate::schedule::{Schedule, ScheduleError};
 use crate::specs::Specs;
 
+mod access;
 mod archive;
+mod limits;
+mod tls;
 
+pub use access::{AccessConfig, Scope, TokenConfig};
 pub use archive::ArchiveConfig;
+pub use limits::Limits;
+pub use tls::TlsFiles;
 
 /// The fourth of each month: more than 72 h after the end of the one before, in every zone.
 const REPORTS_SCHEDULE: &str = "0 6 4 * *";
@@ -64,6 +70,12 @@ pub struct Config {
     pub refill: RefillConfig,
     /// How the cluster is reached whose services are discovered.
     pub kubernetes: Option<Access>,
+    /// Who may do what.
+    pub access: AccessConfig,
+    /// How much the HTTP server takes on at once.
+    pub limits: Limits,
+    /// The certificate of the engine's own port; without it, plain HTTP.
+    pub tls: Option<TlsFiles>,
 }
 
 /// How months are sealed.
@@ -141,9 +153,11 @@ impl Config {
         let data_dir = PathBuf::from(table.required_string("data_dir"));
         let token = table.table("counts").map(|mut counts| {
             let token = counts.secret("token");
+            token.iter().for_each(|token| access::refuse_blank(&counts, "token", token));
             counts.finish();
             token
         });
+        let token = token.flatten().map(Arc::<str>::from);
         let environment = Environment::prove(&mut table);
         let reports = reports(&mut table, &data_dir, environment.as_str());
         let dashboards = table.table("dashboards").map(dashboards::Config::prove);
@@ -156,12 +170,15 @@ impl Config {
         table.node("escalation");
         let elasticsearch = table.table("elasticsearch").map(elasticsearch);
         let kubernetes = table.table("kubernetes").map(kubernetes);
+        let access = AccessConfig::prove(&mut table, token.clone());
+        let limits = Limits::prove(&mut table);
+        let tls = TlsFiles::prove(&mut table);
         table.finish();
         Some(Self {
             listen: listen?,
             data_dir,
             environment,
-            token: token.flatten().map(Arc::from),
+            token,
             specs,
             services,
             notifiers: notifiers?,
@@ -172,6 +189,9 @@ impl Config {
             archive,
             refill,
             kubernetes,
+            access,
+            limits,
+            tls,
         })
     }
 }
