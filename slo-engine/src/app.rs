@@ -15,16 +15,18 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
-use crate::api::{self, Api};
+use crate::api::{self, Access, Api, HttpMetrics};
 use crate::cluster::watch;
-use crate::config::{ArchiveConfig, Config, Elasticsearch, ReportsConfig};
+use crate::config::{ArchiveConfig, Config, Elasticsearch, Limits, ReportsConfig};
 use crate::engine::{Clock, Engine, Parts};
 use crate::export::exporter::{Exporter, Pace};
 use crate::failure::Failure;
 use crate::hold::Hold;
+use crate::http::{self, tls::Tls};
 use crate::kibana::{Target, Updater};
 use crate::metrics::Metrics;
 use crate::refill::Refill;
+use crate::refused::RefusedWriters;
 use crate::reports::keeper::Keeper;
 use crate::store::Store;
 use crate::traces;
@@ -44,6 +46,25 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// How often services are looked for that have no dashboard, and a Kibana that failed is tried again.
 const LOOK_FOR_SERVICES: Duration = Duration::from_secs(60);
 
+/// How often is looked whether tokens and the certificate have changed.
+const RELOAD: Duration = Duration::from_secs(30);
+
+/// What stands between the network and the engine: who may do what, how much at once, and the certificate. Without a
+/// configuration only this machine may write.
+#[derive(Debug, Default)]
+pub struct Front {
+    access: Arc<Access>,
+    limits: Limits,
+    tls: Option<Arc<Tls>>,
+}
+
+impl Front {
+    fn of(config: &Config) -> anyhow::Result<Self> {
+        let tls = config.tls.clone().map(Tls::open).transpose()?.map(Arc::new);
+        Ok(Self { access: Arc::new(Access::new(&config.access)), limits: config.limits.clone(), tls })
+    }
+}
+
 /// A running engine.
 #[derive(Debug)]
 pub struct App {
@@ -51,6 +72,8 @@ pub struct App {
     pub engine: Arc<Engine>,
     /// Sends what the engine decides.
     pub dispatcher: Arc<Dispatcher<Store>>,
+    /// Writers that showed no token, for whoever judges.
+    pub refused: RefusedWriters,
     dashboards: Arc<Target>,
     readiness: Readiness,
     /// Of the data directory, while this engine may write to it at any time.
@@ -65,7 +88,7 @@ impl App {
     /// Starts the engine by the wall clock: listens, judges every 10 s, sends.
     pub async fn start(config: Config, registry: Registry) -> anyhow::Result<Self> {
         let listen = config.listen;
-        let token = config.token.clone();
+        let front = Front::of(&config)?;
         let (reports, archive) = (config.reports.clone(), config.archive.clone());
         let updater = Updater::new(&config)?;
         let (environment, elasticsearch) = (config.environment.clone(), config.elasticsearch.clone());
@@ -82,7 +105,8 @@ impl App {
             app.engine.forget_export().await?;
         }
         let is_empty = refill.begin(&app.engine, &app.readiness).await?;
-        app.listen(listen, token, registry).await?;
+        front.access.tell();
+        app.listen(listen, front, registry).await?;
         if is_empty {
             app.run_refill(refill);
         }
@@ -130,6 +154,7 @@ impl App {
         Ok(Self {
             engine,
             dispatcher,
+            refused: RefusedWriters::default(),
             dashboards,
             readiness,
             hold: None,
@@ -144,24 +169,47 @@ impl App {
     pub async fn listen(
         &mut self,
         address: SocketAddr,
-        token: Option<Arc<str>>,
+        front: Front,
         registry: Registry,
     ) -> anyhow::Result<()> {
         let listener = TcpListener::bind(address).await.with_context(|| {
             format!("cannot listen on {address}: choose another address with `listen` (or --listen of `up`)")
         })?;
         self.addr = Some(listener.local_addr()?);
-        let api =
-            api::router(Api { engine: self.engine.clone(), token, dashboards: self.dashboards.clone() });
-        let router = api.merge(telemetry::router(registry, self.readiness.clone()));
+        let Front { access, limits, tls } = front;
+        let metrics = HttpMetrics::new(&registry)?;
+        let shown = (self.engine.clone(), self.dashboards.clone());
+        let api = Api::new(shown, (access.clone(), self.refused.clone()), &limits, metrics.clone());
+        let router = api::router(api).merge(telemetry::router(registry, self.readiness.clone()));
+        let server = http::Front { limits, tls: tls.clone(), metrics };
+        let stop = self.stop.clone();
+        self.tasks.push(tokio::spawn(http::serve(listener, router, server, stop)));
+        self.run_reloads(access, tls);
+        Ok(())
+    }
+
+    /// Looks whether tokens and the certificate have changed.
+    fn run_reloads(&mut self, access: Arc<Access>, tls: Option<Arc<Tls>>) {
         let stop = self.stop.clone();
         self.tasks.push(tokio::spawn(async move {
-            let stopped = async move { stop.wait().await };
-            if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
-                tracing::error!(%error, "the API ended");
+            let mut interval = tokio::time::interval(RELOAD);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                tokio::select! {
+                    () = stop.wait() => return,
+                    _ = interval.tick() => {}
+                }
+                let (access, tls) = (access.clone(), tls.clone());
+                // Files may lie on a disk that hangs.
+                let looked = tokio::task::spawn_blocking(move || {
+                    access.reload();
+                    tls.iter().for_each(|tls| tls.reload());
+                });
+                if let Err(error) = looked.await {
+                    tracing::error!(%error, "cannot look after tokens and the certificate");
+                }
             }
         }));
-        Ok(())
     }
 
     /// Where the API listens.

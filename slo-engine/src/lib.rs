@@ -16,6 +16,7 @@ mod failure;
 pub mod figures;
 mod format;
 mod hold;
+mod http;
 pub mod kibana;
 pub mod metrics;
 pub mod overview;

@@ -19,7 +19,7 @@ use prometheus::Registry;
 use settings::{Problems, Syntax};
 use slo::counts::{CountsReply, CountsRequest, Held};
 
-use crate::app::App;
+use crate::app::{App, Front};
 use crate::config::Config;
 use crate::engine::{Clock, Engine, EngineError};
 use crate::failure::Failure;
@@ -109,7 +109,7 @@ impl Run {
         let registry = Registry::new();
         let mut engine = App::open(config, Clock::Event, &registry).await?;
         if !args.once {
-            engine.listen(args.listen, None, registry.clone()).await?;
+            engine.listen(args.listen, Front::default(), registry.clone()).await?;
         }
         let formats = Arc::new(FormatsSeen::default());
         let options = Options {
