@@ -19,6 +19,6 @@ pub use config::{Auth, Config};
 pub use kibana::{ImportError, Kibana};
 pub use object::{CORE_MIGRATION_VERSION, Kind, Reference, SavedObject, Scope, ndjson};
 pub use panel::COLUMNS;
-pub use render::{Export, render};
+pub use render::{Export, each, render};
 pub use service::{ServiceDashboard, Workload};
 pub use validate::{Problem, validate};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::board::{overview, service};
-use crate::object::{SavedObject, Scope, ndjson};
+use crate::object::{Kind, SavedObject, Scope, ndjson};
 use crate::service::ServiceDashboard;
 use crate::view::View;
 
@@ -32,10 +32,41 @@ pub fn render(input: &[ServiceDashboard], environment: &str, space: &str) -> Vec
     objects
 }
 
+/// What [`render`] gives, in the same order, but one by one: there is never more than one service's in memory.
+pub fn each<'a>(
+    input: &'a [ServiceDashboard],
+    environment: &'a str,
+    space: &'a str,
+) -> impl Iterator<Item = SavedObject> + use<'a> {
+    let scope = Scope { space, environment };
+    let services: BTreeMap<&str, &ServiceDashboard> =
+        input.iter().map(|service| (service.service.as_str(), service)).collect();
+    let links: Vec<(&str, String)> =
+        services.values().map(|it| (it.title(), service::id(&it.service, scope))).collect();
+    let board = std::iter::once_with(move || overview::overview(&links, scope));
+    let services: Vec<&ServiceDashboard> = services.into_values().collect();
+    let views = View::ALL.iter().map(move |view| view.object(scope));
+    // Twice over the services is what it costs to have everything that is needed stand first.
+    views.chain(of_kind(services.clone(), scope, Kind::Search)).chain(board).chain(of_kind(
+        services,
+        scope,
+        Kind::Dashboard,
+    ))
+}
+
+fn of_kind<'a>(
+    services: Vec<&'a ServiceDashboard>,
+    scope: Scope<'a>,
+    kind: Kind,
+) -> impl Iterator<Item = SavedObject> + use<'a> {
+    let objects = move |service| service::objects(service, scope);
+    services.into_iter().flat_map(objects).filter(move |object| object.kind == kind)
+}
+
 impl Export {
     /// Each dashboard of `objects` by itself, with all data views and its own saved searches.
     pub fn each(objects: &[SavedObject]) -> Vec<Self> {
-        use crate::object::Kind::{Dashboard, DataView};
+        use Kind::{Dashboard, DataView};
         let views = || objects.iter().filter(|object| object.kind == DataView);
         let boards = objects.iter().filter(|object| object.kind == Dashboard);
         let export = |board: &SavedObject| {

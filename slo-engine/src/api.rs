@@ -1,57 +1,61 @@
-//! The HTTP API and the page. Handlers translate; every figure comes from the engine.
+//! The HTTP API and the page: routes, and who may ask for them. Handlers translate; every figure comes from the engine.
 
+use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::body::to_bytes;
-use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, State};
-use axum::http::request::Parts;
+use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::map_response;
+use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
-use maud::Markup;
-use serde::{Deserialize, Serialize};
-use slo::counts::{CountsReply, CountsRequest, Held};
-use utoipa::{OpenApi, ToSchema};
+use axum::routing::{MethodRouter, get, post};
+use axum::{Extension, Router};
+use tokio::runtime::Handle;
+use utoipa::OpenApi;
 
-use crate::engine::{Engine, EngineError};
+use crate::config::{Limits, Scope};
+use crate::engine::Engine;
+use crate::http::Peer;
 use crate::kibana::Target;
-use crate::overview::{Detail, IncidentView, Overview};
-use crate::page;
+use crate::refused::RefusedWriters;
 
-/// Largest body of `POST /v1/counts`.
-const MAX_BODY_BYTES: usize = 64 << 20;
+mod access;
+mod answer;
+mod body;
+mod download;
+mod metrics;
+mod pages;
+mod query;
+mod read;
+mod refusal;
+mod turns;
+mod write;
 
-/// When to ask again what cannot be answered now.
-const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("2");
+pub use access::Access;
+pub(crate) use metrics::Full;
+pub use metrics::HttpMetrics;
+pub use refusal::Problem;
+pub use write::Actor;
 
-/// Longest text of axum's own refusals.
-const MAX_TEXT_BYTES: usize = 64 << 10;
+use answer::{Answer, Wants};
+use refusal::{Refusal, in_json};
+use turns::Turns;
+
+/// Downloads of all dashboards at once: each may last as long as its client takes.
+const DOWNLOADS: usize = 2;
 
 /// What the handlers share.
 #[derive(Clone)]
 pub struct Api {
-    /// The engine.
-    pub engine: Arc<Engine>,
-    /// Bearer token that writers must show; nothing where the listener is private (`up`).
-    pub token: Option<Arc<str>>,
-    /// Which dashboards are wanted.
-    pub dashboards: Arc<Target>,
-}
-
-/// An error as the API tells it.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Problem {
-    /// What was attempted, why it failed, what to do next.
-    pub error: String,
-}
-
-/// Who takes an incident.
-#[derive(Debug, Deserialize, ToSchema)]
-pub struct Actor {
-    /// Name that is shown beside the acknowledgement.
-    pub by: String,
+    engine: Arc<Engine>,
+    dashboards: Arc<Target>,
+    access: Arc<Access>,
+    refused: RefusedWriters,
+    metrics: HttpMetrics,
+    reads: Turns,
+    downloads: Turns,
+    held: Arc<body::Held>,
+    body_within: Duration,
 }
 
 /// The contract, for `/openapi.json`.
@@ -61,223 +65,119 @@ pub struct Actor {
         title = "Headroom SLO engine",
         description = "Error budgets, burn rates and incidents of every service."
     ),
-    paths(overview, slos, slo, dashboards, incidents, acknowledge, resolve, counts, positions)
+    paths(
+        read::overview,
+        read::slos,
+        read::slo,
+        download::dashboards,
+        read::incidents,
+        write::acknowledge,
+        write::resolve,
+        write::counts,
+        write::positions
+    )
 )]
 struct Contract;
 
 /// Routes of the API and the page; metrics and health are the telemetry crate's.
 pub fn router(api: Api) -> Router {
+    // Of each method by itself, so that one that is not there is 405 to everybody.
+    let guarded = |scope: Scope| {
+        let layer = from_fn_with_state((api.clone(), scope), guard);
+        move |method: MethodRouter<Api>| method.route_layer(layer.clone())
+    };
+    let (reads, acts, counts) = (guarded(Scope::Read), guarded(Scope::Ack), guarded(Scope::Counts));
     Router::new()
-        .route("/", get(show_page))
-        .route("/v1/overview", get(overview))
-        .route("/v1/slos", get(slos))
-        .route("/v1/slos/{id}", get(slo))
-        .route("/v1/dashboards", get(dashboards))
-        .route("/v1/incidents", get(incidents))
-        .route("/v1/incidents/{id}/acknowledge", post(acknowledge))
-        .route("/v1/incidents/{id}/resolve", post(resolve))
-        .route("/v1/counts", post(counts))
-        .route("/v1/counts/positions", get(positions))
-        .route("/openapi.json", get(|| async { Json(Contract::openapi()) }))
+        .route("/", reads(get(pages::list)))
+        .route("/services/{service}", reads(get(pages::raw_service)))
+        .route("/services/{service}/{name}", reads(get(pages::service)))
+        .route("/v1/overview", reads(get(read::overview)))
+        .route("/v1/slos", reads(get(read::slos)))
+        .route("/v1/slos/{id}", reads(get(read::slo)))
+        .route("/v1/dashboards", reads(get(download::dashboards)))
+        .route("/v1/incidents", reads(get(read::incidents)))
+        .route("/v1/incidents/{id}/acknowledge", acts(post(write::acknowledge)))
+        .route("/v1/incidents/{id}/resolve", acts(post(write::resolve)))
+        .route("/v1/counts", counts(post(write::counts)))
+        .route("/v1/counts/positions", counts(get(write::positions)))
+        .route("/style.css", get(pages::style))
+        .route("/openapi.json", get(contract))
         .fallback(|| async { StatusCode::NOT_FOUND })
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(map_response(in_json))
         .with_state(api)
 }
 
-async fn show_page(State(api): State<Api>) -> Result<Markup, Refusal> {
-    Ok(page::render(&api.engine.page_model().await?))
+impl Api {
+    /// An API of an engine.
+    pub fn new(
+        (engine, dashboards): (Arc<Engine>, Arc<Target>),
+        (access, refused): (Arc<Access>, RefusedWriters),
+        limits: &Limits,
+        metrics: HttpMetrics,
+    ) -> Self {
+        let turns = |count| Turns::new(count, limits.turn, metrics.busy.clone());
+        let (reads, downloads) = (turns(limits.reads), turns(DOWNLOADS));
+        let body_within = limits.body;
+        let held = Arc::default();
+        Self { engine, dashboards, access, refused, metrics, reads, downloads, held, body_within }
+    }
+
+    /// What the page says of writers that were refused of late.
+    pub fn refused_writers(&self, now: jiff::Timestamp) -> Vec<String> {
+        self.refused.warnings(now)
+    }
+
+    /// Works out what is heavy when its turn has come, beside the runtime: whatever is asked, commits and pages go on.
+    async fn heavy<T, F>(&self, work: impl FnOnce(Arc<Engine>) -> F + Send + 'static) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Refusal>>,
+    {
+        let turn = self.reads.turn().await?;
+        let engine = self.engine.clone();
+        let work = move || {
+            let _turn = turn;
+            Handle::current().block_on(work(engine))
+        };
+        match tokio::task::spawn_blocking(work).await {
+            Ok(done) => done,
+            Err(error) => Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
+        }
+    }
 }
 
-/// Every service with its budgets, every alert, and the books of the input.
-#[utoipa::path(get, path = "/v1/overview", responses((status = 200, body = Overview)))]
-async fn overview(State(api): State<Api>) -> Result<Json<Overview>, Refusal> {
-    Ok(Json(api.engine.overview().await?))
+/// Lets those through that may ask, before anything of a body is read.
+async fn guard(
+    State((api, scope)): State<(Api, Scope)>,
+    peer: Option<Extension<Peer>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let peer = peer.map(|Extension(Peer(peer))| peer);
+    let writer = peer.filter(|_| scope == Scope::Counts).map(|peer| peer.ip().to_canonical());
+    let Err(denied) = api.access.check(scope, (request.method(), request.headers()), peer) else {
+        writer.iter().for_each(|writer| api.refused.accept(*writer));
+        return next.run(request).await;
+    };
+    api.metrics.unauthorized(scope);
+    writer.iter().for_each(|writer| api.refused.refuse(*writer, denied.status.as_u16(), now()));
+    let is_unknown = denied.status == StatusCode::UNAUTHORIZED;
+    let mut response = Refusal::from(denied).into_response();
+    if is_unknown {
+        // A browser asks for the token then; what writes is asked for it by nobody.
+        let how = if scope == Scope::Read { "Basic realm=\"headroom\"" } else { "Bearer" };
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(how));
+    }
+    response
 }
 
-/// Every SLO with its charts.
-#[utoipa::path(get, path = "/v1/slos", responses((status = 200, body = Vec<Detail>)))]
-async fn slos(State(api): State<Api>) -> Result<Json<Vec<Detail>>, Refusal> {
-    Ok(Json(api.engine.details().await?))
+async fn contract(wants: Wants) -> Answer {
+    Answer::json(&Contract::openapi(), &wants)
 }
 
-/// One SLO.
-#[utoipa::path(get, path = "/v1/slos/{id}", params(("id" = String, Path, description = "`namespace.name.sli`")),
-    responses((status = 200, body = Detail), (status = 404, body = Problem)))]
-async fn slo(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Detail>, Refusal> {
-    let found = api.engine.details().await?.into_iter().find(|detail| detail.id == id);
-    found
-        .map(Json)
-        .ok_or_else(|| Refusal::not_found(format!("there is no SLO {id:?}: GET /v1/slos lists them")))
-}
-
-/// Kibana's dashboards as saved objects, one a line: for whoever imports them by hand.
-#[utoipa::path(get, path = "/v1/dashboards",
-    responses((status = 200, body = String, content_type = "application/x-ndjson")))]
-async fn dashboards(State(api): State<Api>) -> Result<Response, Refusal> {
-    let ndjson = api.dashboards.ndjson(&api.engine).await?;
-    let headers = [
-        (header::CONTENT_TYPE, "application/x-ndjson"),
-        (header::CONTENT_DISPOSITION, "attachment; filename=\"headroom.ndjson\""),
-    ];
-    Ok((headers, ndjson).into_response())
-}
-
-/// Incidents, newest first, with whom they were told to.
-#[utoipa::path(get, path = "/v1/incidents", responses((status = 200, body = Vec<IncidentView>)))]
-async fn incidents(State(api): State<Api>) -> Result<Json<Vec<IncidentView>>, Refusal> {
-    Ok(Json(api.engine.incidents().await?))
-}
-
-/// Acknowledges an incident: nobody else is paged for it. The bearer token of the counts is asked for.
-#[utoipa::path(post, path = "/v1/incidents/{id}/acknowledge", params(("id" = String, Path)), request_body = Actor,
-    responses((status = 204), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem)))]
-async fn acknowledge(
-    State(api): State<Api>,
-    _: Writer,
-    Path(id): Path<String>,
-    Json(actor): Json<Actor>,
-) -> Result<StatusCode, Refusal> {
-    api.engine.acknowledge(&id, &actor.by, now()).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
-/// Resolves an incident by hand; it opens again with the next evidence.
-#[utoipa::path(post, path = "/v1/incidents/{id}/resolve", params(("id" = String, Path)), request_body = Actor,
-    responses((status = 204), (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem)))]
-async fn resolve(
-    State(api): State<Api>,
-    _: Writer,
-    Path(id): Path<String>,
-    Json(actor): Json<Actor>,
-) -> Result<StatusCode, Refusal> {
-    api.engine.resolve(&id, &actor.by, now()).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
-/// Takes count rows; the answer follows the commit, so a row that was answered for is never lost, and a row that is
-/// sent again is never counted twice.
-#[utoipa::path(post, path = "/v1/counts", request_body(content = Object, description = "`slo::counts::CountsRequest`"),
-    responses((status = 200, description = "committed", body = Object), (status = 400, body = Problem), (status = 401, body = Problem),
-        (status = 409, body = Problem, description = "the engine holds something else than `store` and the ranges say: ask for the positions"), (status = 413, body = Problem), (status = 415, body = Problem)))]
-async fn counts(
-    State(api): State<Api>,
-    _: Writer,
-    Json(request): Json<CountsRequest>,
-) -> Result<Json<CountsReply>, Refusal> {
-    Ok(Json(api.engine.ingest(request).await?))
-}
-
-/// Which state the engine has, and for each stream the offset below which everything is counted.
-#[utoipa::path(get, path = "/v1/counts/positions",
-    responses((status = 200, body = Object, description = "`slo::counts::Held`"), (status = 401, body = Problem)))]
-async fn positions(State(api): State<Api>, _: Writer) -> Result<Json<Held>, Refusal> {
-    Ok(Json(api.engine.positions().await?))
-}
-
-#[expect(clippy::disallowed_methods, reason = "a person's click happens now")]
+#[expect(clippy::disallowed_methods, reason = "a person's click, and a refusal, happen now")]
 fn now() -> jiff::Timestamp {
     jiff::Timestamp::now()
-}
-
-/// Whoever asks has shown the token, and announces no more than is taken. Both are looked at before the body is read.
-struct Writer;
-
-impl FromRequestParts<Api> for Writer {
-    type Rejection = Refusal;
-
-    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Refusal> {
-        let length = parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-        if length.and_then(|length| length.parse().ok()).is_some_and(|length: usize| length > MAX_BODY_BYTES)
-        {
-            return Err(Refusal { status: StatusCode::PAYLOAD_TOO_LARGE, error: too_large() });
-        }
-        let Some(token) = &api.token else { return Ok(Self) };
-        let shown = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let shown = shown.and_then(|value| value.split_once(' '));
-        if shown.is_some_and(|(scheme, shown)| scheme.eq_ignore_ascii_case("bearer") && same(shown, token)) {
-            return Ok(Self);
-        }
-        Err(Refusal {
-            status: StatusCode::UNAUTHORIZED,
-            error: "this needs `Authorization: Bearer <counts.token of the engine's configuration>`"
-                .to_owned(),
-        })
-    }
-}
-
-/// Compares without telling by its duration where the difference is.
-fn same(a: &str, b: &str) -> bool {
-    a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
-}
-
-/// What axum refuses by itself, it says in plain text or not at all.
-async fn in_json(response: Response) -> Response {
-    let status = response.status();
-    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    if !(status.is_client_error() || status.is_server_error())
-        || kind.is_some_and(|kind| kind.contains("json"))
-    {
-        return response;
-    }
-    let error = match status {
-        StatusCode::NOT_FOUND => "there is no such route: /openapi.json lists them".to_owned(),
-        StatusCode::METHOD_NOT_ALLOWED => {
-            "this route has no such method: /openapi.json lists what there is".to_owned()
-        }
-        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
-        _ => {
-            let text = to_bytes(response.into_body(), MAX_TEXT_BYTES).await.unwrap_or_default();
-            String::from_utf8_lossy(&text).into_owned()
-        }
-    };
-    // A body that is JSON but no request is as bad as one that is no JSON.
-    let status = if status == StatusCode::UNPROCESSABLE_ENTITY { StatusCode::BAD_REQUEST } else { status };
-    Refusal { status, error }.into_response()
-}
-
-fn too_large() -> String {
-    format!("the body is larger than {} MiB: send fewer rows at once", MAX_BODY_BYTES >> 20)
-}
-
-/// A refused request.
-struct Refusal {
-    status: StatusCode,
-    error: String,
-}
-
-impl Refusal {
-    fn not_found(error: String) -> Self {
-        Self { status: StatusCode::NOT_FOUND, error }
-    }
-}
-
-impl From<EngineError> for Refusal {
-    fn from(error: EngineError) -> Self {
-        let status = match &error {
-            EngineError::BadRows(_) => StatusCode::BAD_REQUEST,
-            EngineError::NoIncident(_) => StatusCode::NOT_FOUND,
-            EngineError::HeldOtherwise(_) => StatusCode::CONFLICT,
-            EngineError::Filling
-            | EngineError::Stopped
-            | EngineError::NotCommitted(_)
-            | EngineError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
-        };
-        if matches!(error, EngineError::Store(_)) {
-            tracing::error!(%error, "request failed");
-        }
-        Self { status, error: error.to_string() }
-    }
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let mut response = (self.status, Json(Problem { error: self.error })).into_response();
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS);
-        }
-        response
-    }
 }
 
 #[cfg(test)]

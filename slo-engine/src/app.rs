@@ -18,15 +18,17 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tower::ServiceExt;
 
-use crate::api::{self, Api};
+use crate::api::{self, Access, Api, HttpMetrics};
 use crate::cluster::watch;
-use crate::config::{ArchiveConfig, Config, Elasticsearch, ReportsConfig, Sections};
-use crate::engine::{Clock, Engine, EngineError, Limits, Parts};
+use crate::config::{ArchiveConfig, Config, Elasticsearch, Limits, ReportsConfig, Sections};
+use crate::engine::{Caps, Clock, Engine, EngineError, Parts};
 use crate::export::exporter::{Exporter, Pace};
 use crate::hold::Hold;
+use crate::http::{self, tls::Tls};
 use crate::kibana::{Target, Updater};
 use crate::metrics::Metrics;
 use crate::refill::Refill;
+use crate::refused::RefusedWriters;
 use crate::reports::keeper::Keeper;
 use crate::store::{Store, StoreError};
 use crate::traces;
@@ -50,6 +52,26 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// How often services are looked for that have no dashboard, and a Kibana that failed is tried again.
 const LOOK_FOR_SERVICES: Duration = Duration::from_secs(60);
 
+/// How often is looked whether tokens and the certificate have changed.
+const RELOAD: Duration = Duration::from_secs(30);
+
+/// What stands between the network and the engine: who may do what, how much at once, and the certificate. Without a
+/// configuration only this machine may write.
+#[derive(Debug, Default)]
+pub struct Front {
+    access: Arc<Access>,
+    limits: Limits,
+    tls: Option<Arc<Tls>>,
+}
+
+impl Front {
+    /// What a configuration says.
+    pub(crate) fn of(config: &Config) -> anyhow::Result<Self> {
+        let tls = config.tls.clone().map(Tls::open).transpose()?.map(Arc::new);
+        Ok(Self { access: Arc::new(Access::new(&config.access)), limits: config.limits.clone(), tls })
+    }
+}
+
 /// A running engine.
 #[derive(Debug)]
 pub struct App {
@@ -57,11 +79,13 @@ pub struct App {
     pub engine: Arc<Engine>,
     /// Sends what the engine decides.
     pub dispatcher: Arc<Dispatcher<Store>>,
+    /// Writers that showed no token, for whoever judges.
+    pub refused: RefusedWriters,
     dashboards: Arc<Target>,
     environment: Environment,
     /// What it was started with.
     sections: Sections,
-    served: Option<Served>,
+    served: Option<Arc<Served>>,
     updaters: Option<mpsc::UnboundedSender<Option<Updater>>>,
     readiness: Readiness,
     /// Of the data directory, while this engine may write to it at any time.
@@ -77,13 +101,31 @@ pub struct App {
 struct Served {
     registry: Registry,
     routes: Arc<RwLock<Router>>,
+    limits: Limits,
+    metrics: HttpMetrics,
+    access: RwLock<Arc<Access>>,
+}
+
+impl Served {
+    /// Serves by these tokens and dashboards from now on.
+    fn serve(&self, app: &App, access: Arc<Access>, dashboards: Arc<Target>) {
+        let shown = (app.engine.clone(), dashboards);
+        let api = Api::new(shown, (access.clone(), app.refused.clone()), &self.limits, self.metrics.clone());
+        let routes = api::router(api).merge(telemetry::router(self.registry.clone(), app.readiness.clone()));
+        *self.access.write().unwrap_or_else(PoisonError::into_inner) = access;
+        *self.routes.write().unwrap_or_else(PoisonError::into_inner) = routes;
+    }
+
+    fn access(&self) -> Arc<Access> {
+        self.access.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl App {
     /// Starts the engine by the wall clock: listens, judges every 10 s, sends.
     pub async fn start(config: Config, registry: Registry) -> anyhow::Result<Self> {
         let listen = config.listen;
-        let token = config.token.clone();
+        let front = Front::of(&config)?;
         let (reports, archive) = (config.reports.clone(), config.archive.clone());
         let updater = Updater::new(&config)?;
         let (environment, elasticsearch) = (config.environment.clone(), config.elasticsearch.clone());
@@ -100,7 +142,8 @@ impl App {
             app.engine.forget_export().await?;
         }
         let is_empty = refill.begin(&app.engine, &app.readiness).await?;
-        app.listen(listen, token, registry).await?;
+        front.access.tell();
+        app.listen(listen, front, registry).await?;
         if is_empty {
             app.run_refill(refill);
         }
@@ -135,6 +178,7 @@ impl App {
         let store = Store::open(&path).await.with_context(|| format!("cannot open {}", path.display()))?;
         let dashboards = Arc::new(Target::of(&config));
         let (environment, sections) = (config.environment.clone(), config.sections.clone());
+        let refused = RefusedWriters::default();
         let parts = Parts {
             store,
             specs: config.specs,
@@ -143,7 +187,8 @@ impl App {
             clock,
             metrics: Metrics::new(registry)?,
             exports: config.elasticsearch.is_some(),
-            limits: Limits::default(),
+            caps: Caps { unknown_services: config.limits.unknown_services },
+            refused: refused.clone(),
         };
         let engine = Arc::new(Engine::open(parts).await?);
         let notifiers: Arc<Notifiers> = Arc::new(config.notifiers);
@@ -157,6 +202,7 @@ impl App {
         Ok(Self {
             engine,
             dispatcher,
+            refused,
             dashboards,
             environment,
             sections,
@@ -175,32 +221,53 @@ impl App {
     pub async fn listen(
         &mut self,
         address: SocketAddr,
-        token: Option<Arc<str>>,
+        front: Front,
         registry: Registry,
     ) -> anyhow::Result<()> {
         let listener = TcpListener::bind(address).await.with_context(|| {
             format!("cannot listen on {address}: choose another address with `listen` (or --listen of `up`)")
         })?;
         self.addr = Some(listener.local_addr()?);
-        let routes = Arc::new(RwLock::new(self.routes(token, self.dashboards.clone(), &registry)));
-        self.served = Some(Served { registry, routes: routes.clone() });
+        let routes = Arc::new(RwLock::new(Router::new()));
+        let Front { access, limits, tls } = front;
+        let metrics = HttpMetrics::new(&registry)?;
+        let server = http::Front { limits: limits.clone(), tls: tls.clone(), metrics: metrics.clone() };
+        let served = Served { registry, routes: routes.clone(), limits, metrics, access: RwLock::default() };
+        served.serve(self, access, self.dashboards.clone());
+        self.served = Some(Arc::new(served));
         let router = Router::new().fallback(move |request: Request| {
             let routes = routes.read().unwrap_or_else(PoisonError::into_inner).clone();
             async move { routes.oneshot(request).await }
         });
         let stop = self.stop.clone();
-        self.tasks.push(tokio::spawn(async move {
-            let stopped = async move { stop.wait().await };
-            if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
-                tracing::error!(%error, "the API ended");
-            }
-        }));
+        self.tasks.push(tokio::spawn(http::serve(listener, router, server, stop)));
+        self.run_reloads(tls);
         Ok(())
     }
 
-    fn routes(&self, token: Option<Arc<str>>, dashboards: Arc<Target>, registry: &Registry) -> Router {
-        let api = api::router(Api { engine: self.engine.clone(), token, dashboards });
-        api.merge(telemetry::router(registry.clone(), self.readiness.clone()))
+    /// Looks whether tokens and the certificate have changed.
+    fn run_reloads(&mut self, tls: Option<Arc<Tls>>) {
+        let served = self.served.clone();
+        let stop = self.stop.clone();
+        self.tasks.push(tokio::spawn(async move {
+            let mut interval = tokio::time::interval(RELOAD);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                tokio::select! {
+                    () = stop.wait() => return,
+                    _ = interval.tick() => {}
+                }
+                let (served, tls) = (served.clone(), tls.clone());
+                // Files may lie on a disk that hangs.
+                let looked = tokio::task::spawn_blocking(move || {
+                    served.iter().for_each(|served| served.access().reload());
+                    tls.iter().for_each(|tls| tls.reload());
+                });
+                if let Err(error) = looked.await {
+                    tracing::error!(%error, "cannot look after tokens and the certificate");
+                }
+            }
+        }));
     }
 
     /// Takes what it can of another configuration: tokens, dashboards, notifiers, objectives, names of services and
@@ -219,9 +286,8 @@ impl App {
             // The task ends with the engine alone.
             let _ = updaters.send(updater);
         }
-        if let Some(Served { registry, routes }) = &self.served {
-            let new = self.routes(config.token.clone(), Arc::new(Target::of(&config)), registry);
-            *routes.write().unwrap_or_else(PoisonError::into_inner) = new;
+        if let Some(served) = &self.served {
+            served.serve(self, Arc::new(Access::new(&config.access)), Arc::new(Target::of(&config)));
         }
         self.dispatcher.set_notifiers(Arc::new(config.notifiers));
         self.engine.reconfigure(config.specs, config.services, config.policies).await?;

@@ -12,10 +12,12 @@ use settings::{Env, Node, Problems, Syntax, Table};
 
 use crate::specs::Specs;
 
+mod access;
 mod archive;
 mod elasticsearch;
 mod escalation;
 mod kubernetes;
+mod limits;
 mod listen;
 mod notifiers;
 mod place;
@@ -25,17 +27,21 @@ mod sections;
 mod services;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod tokens;
 
+pub use access::{AccessConfig, Scope, TokenConfig};
 pub use archive::ArchiveConfig;
 pub use elasticsearch::Elasticsearch;
+pub use limits::Limits;
 pub use refill::RefillConfig;
 pub use reports::ReportsConfig;
 pub use sections::{Sections, fingerprint};
+pub use tls::TlsFiles;
 
 use elasticsearch::elasticsearch;
 use escalation::policies;
-use kubernetes::access;
+use kubernetes::access as cluster_access;
 use listen::listen;
 use notifiers::notifiers;
 use reports::reports;
@@ -75,6 +81,12 @@ pub struct Config {
     pub kubernetes: Option<Access>,
     /// What tells one configuration from another.
     pub sections: Sections,
+    /// Who may do what.
+    pub access: AccessConfig,
+    /// How much the HTTP server takes on at once.
+    pub limits: Limits,
+    /// The certificate of the engine's own port; without it, plain HTTP.
+    pub tls: Option<TlsFiles>,
 }
 
 impl Config {
@@ -144,7 +156,10 @@ impl Config {
         let archive = ArchiveConfig::prove(&mut table);
         let refill = RefillConfig::prove(&mut table);
         let elasticsearch = table.table("elasticsearch").map(elasticsearch);
-        let kubernetes = access(&mut table);
+        let kubernetes = cluster_access(&mut table);
+        let access = AccessConfig::prove(&mut table, token.clone());
+        let limits = Limits::prove(&mut table);
+        let tls = TlsFiles::prove(&mut table);
         table.finish();
         Some(Self {
             listen: listen?,
@@ -162,6 +177,9 @@ impl Config {
             refill,
             kubernetes,
             sections: Sections::of(root),
+            access,
+            limits,
+            tls,
         })
     }
 }

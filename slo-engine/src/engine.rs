@@ -12,6 +12,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use crate::cluster::{Cluster, Name, Objects};
 use crate::figures::Figures;
 use crate::metrics::Metrics;
+use crate::refused::RefusedWriters;
 use crate::snapshot::Snapshot;
 use crate::specs::Specs;
 use crate::store::{self, Store, StoreError, counts as store_counts};
@@ -52,12 +53,12 @@ pub enum Clock {
 
 /// What an engine takes at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct Caps {
     /// Services that discovery does not know.
     pub unknown_services: usize,
 }
 
-impl Default for Limits {
+impl Default for Caps {
     fn default() -> Self {
         Self { unknown_services: 2000 }
     }
@@ -81,13 +82,16 @@ pub struct Parts {
     /// Whether what changes is marked for Elasticsearch.
     pub exports: bool,
     /// What it takes at most.
-    pub limits: Limits,
+    pub caps: Caps,
+    /// Writers that showed no token.
+    pub refused: RefusedWriters,
 }
 
 /// The engine.
 #[derive(Debug)]
 pub struct Engine {
     store: Store,
+    clock: Clock,
     metrics: Metrics,
     writer: mpsc::Sender<Work>,
     snapshot: Arc<RwLock<Arc<Snapshot>>>,
@@ -127,20 +131,20 @@ pub enum EngineError {
 impl Engine {
     /// Starts from what the store holds.
     pub async fn open(parts: Parts) -> Result<Self, EngineError> {
-        let Parts { store, specs, services, policies, clock, metrics, exports, limits } = parts;
+        let Parts { store, specs, services, policies, clock, metrics, exports, caps, refused } = parts;
         let mut tx = store.read().await?;
-        let known = load::Known { specs, services, clock, exports, limits };
+        let known = load::Known { specs, services, clock, exports, caps };
         let core = load::core(&mut tx, known, policies).await?;
         drop(tx);
         let (filling, _) = watch::channel(Filling::No);
         let wake = Arc::new(Notify::new());
         let snapshot = Arc::new(RwLock::new(Arc::new(Snapshot::default())));
         let (sender, queue) = mpsc::channel(QUEUE);
-        let mut writer = Writer::new(core, store.clone(), metrics.clone(), snapshot.clone(), wake.clone());
+        let mut writer = Writer::new((core, store.clone()), (metrics.clone(), refused), snapshot.clone(), wake.clone());
         writer.publish();
         // The one task that is no part of `App`: without it there is no engine. It ends with the last handle.
         tokio::spawn(writer.run(queue));
-        Ok(Self { store, metrics, writer: sender, snapshot, filling, wake })
+        Ok(Self { store, clock, metrics, writer: sender, snapshot, filling, wake })
     }
 
     /// Takes rows, whenever they say that they are; when it returns, they are committed.
@@ -148,13 +152,13 @@ impl Engine {
         self.take(request, None).await
     }
 
-    /// The same by the wall clock: what lies far from `now` is not believed.
+    /// The same; by the wall clock, what lies far from `now` is not believed.
     pub async fn ingest_at(
         &self,
         request: CountsRequest,
         now: Timestamp,
     ) -> Result<CountsReply, EngineError> {
-        self.take(request, Some(now)).await
+        self.take(request, (self.clock == Clock::Wall).then_some(now)).await
     }
 
     async fn take(&self, request: CountsRequest, now: Option<Timestamp>) -> Result<CountsReply, EngineError> {

@@ -23,6 +23,9 @@ use crate::overview::{
 use crate::specs::Specs;
 
 pub use crate::discovery::SLIS;
+mod part;
+
+pub use part::{Filter, Summary};
 
 /// Digits that ratios are shown with.
 const DIGITS: usize = 6;
@@ -51,12 +54,7 @@ impl Figures<'_> {
 
     /// Every service by name.
     pub fn services(&self) -> Vec<ServiceView> {
-        let view = |(service, _, source): (&Service, Origin, &Source)| ServiceView {
-            service: service.to_string(),
-            slos: SLIS.iter().map(|&sli| self.slo(service, source, sli, self.rolling())).collect(),
-            latency_ms: latency(&source.sketch(self.rolling().from, self.now)),
-            cluster: self.counts.cluster().get(service).map(cluster_view),
-        };
+        let view = |(service, _, source): (&Service, Origin, &Source)| self.service_view(service, source);
         self.counts.services().map(view).collect()
     }
 

@@ -53,6 +53,18 @@ pub(crate) fn thousands(count: u64) -> String {
     out
 }
 
+/// A text as a part of a path or a value of a query.
+pub(crate) fn in_url(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(byte.into()),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,5 +94,11 @@ mod tests {
         assert_eq!(thousands(0), "0");
         assert_eq!(thousands(999), "999");
         assert_eq!(thousands(1_234_567), "1\u{202f}234\u{202f}567");
+    }
+
+    #[test]
+    fn a_text_in_a_url_is_read_as_it_was() {
+        assert_eq!(in_url("shop-1.web_~"), "shop-1.web_~");
+        assert_eq!(in_url("a/b c%2F&é"), "a%2Fb%20c%252F%26%C3%A9");
     }
 }

@@ -1,6 +1,7 @@
 //! Kibana dashboards of the services that the engine knows: rendered to files, brought into Kibana, kept up with them.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
@@ -28,12 +29,13 @@ impl Target {
         Self { environment: config.environment.to_string(), config: config.dashboards.clone() }
     }
 
-    /// The overview and the dashboard of each service that the engine knows, as one file that Kibana imports.
+    /// The overview and the dashboard of each service that the engine knows, not made yet.
     ///
     /// # Errors
     /// The engine's figures cannot be had.
-    pub async fn ndjson(&self, engine: &Engine) -> Result<String, EngineError> {
-        Ok(Self::whole(&self.render(&self.services(engine).await?)).ndjson())
+    pub async fn boards(&self, engine: &Engine) -> Result<Boards, EngineError> {
+        let (services, environment) = (self.services(engine).await?, self.environment.clone());
+        Ok(Boards { services, environment, space: self.space().to_owned() })
     }
 
     /// Everything as one export.
@@ -48,8 +50,44 @@ impl Target {
 
     /// The overview and a dashboard for each service.
     pub(crate) fn render(&self, services: &[ServiceDashboard]) -> Vec<SavedObject> {
-        let space = self.config.as_ref().map_or("default", |config| &config.space);
-        dashboards::render(services, &self.environment, space)
+        dashboards::render(services, &self.environment, self.space())
+    }
+
+    fn space(&self) -> &str {
+        self.config.as_ref().map_or("default", |config| &config.space)
+    }
+}
+
+/// Dashboards that are made one by one.
+#[derive(Debug)]
+pub struct Boards {
+    services: Vec<ServiceDashboard>,
+    environment: String,
+    space: String,
+}
+
+impl Boards {
+    /// Their objects, in the order of the file that Kibana imports.
+    pub fn objects(&self) -> impl Iterator<Item = SavedObject> {
+        dashboards::each(&self.services, &self.environment, &self.space)
+    }
+
+    /// What changes when one of them does.
+    pub fn tag(&self) -> String {
+        let mut hasher = Tag(DefaultHasher::new());
+        // A hasher takes whatever is written.
+        let _ = write!(hasher, "{} {self:?}", env!("CARGO_PKG_VERSION"));
+        format!("W/\"{:016x}\"", hasher.0.finish())
+    }
+}
+
+/// Takes text into a hash as it is written.
+struct Tag(DefaultHasher);
+
+impl Write for Tag {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        self.0.write(text.as_bytes());
+        Ok(())
     }
 }
 

@@ -18,7 +18,7 @@ use prometheus::Registry;
 use settings::{Problems, Syntax};
 use slo::counts::{CountsReply, CountsRequest, Held};
 
-use crate::app::App;
+use crate::app::{App, Front};
 use crate::config::Config;
 use crate::engine::{Clock, Engine, EngineError};
 use crate::failure::Failure;
@@ -82,7 +82,7 @@ impl Run {
         let registry = Registry::new();
         let mut app = App::open(config, Clock::Event, &registry).await?;
         if let Some(listen) = wanted.listen {
-            app.listen(listen, None, registry.clone()).await?;
+            app.listen(listen, Front::default(), registry.clone()).await?;
         }
         let formats = Arc::new(FormatsSeen::default());
         let options = Options {

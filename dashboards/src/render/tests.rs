@@ -86,6 +86,13 @@ fn five_hundred_services_are_rendered() {
 }
 
 #[test]
+fn one_by_one_they_are_the_same_in_the_same_order() {
+    let services = ["shop/web", "a", "social/pds", "shop/web"].map(service);
+    let one_by_one: Vec<SavedObject> = each(&services, "production", "sre").collect();
+    assert_eq!(one_by_one, render(&services, "production", "sre"));
+}
+
+#[test]
 fn no_services_leave_an_overview() {
     assert_eq!(check(&[]).lines().count(), 4);
 }

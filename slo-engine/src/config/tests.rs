@@ -9,7 +9,7 @@ const README: &str = include_str!("../../README.md");
 
 fn env(name: &str) -> Option<String> {
     match name {
-        "HEADROOM_COUNTS_TOKEN" | "PAGER_TOKEN" | "KIBANA_API_KEY" | "ES_PASSWORD" | "PATH" => {
+        "HEADROOM_COUNTS_TOKEN" | "HEADROOM_COLLECTORS_TOKEN" | "HEADROOM_ON_CALL_TOKEN" | "PAGER_TOKEN" | "KIBANA_API_KEY" | "ES_PASSWORD" | "PATH" => {
             Some("secret".to_owned())
         }
         "EMPTY" => Some(String::new()),
@@ -35,6 +35,9 @@ fn the_documented_example_is_a_configuration() {
     let config = Config::parse("example.yaml", &text, Syntax::Yaml, &env).unwrap();
     assert_eq!(config.listen.to_string(), "0.0.0.0:8080");
     assert_eq!(config.token.as_deref(), Some("secret"));
+    assert_eq!(config.access.tokens.len(), 2);
+    assert_eq!(config.limits, super::Limits::default());
+    assert_eq!(config.tls.unwrap().crt_file, dir.path().join("tls/tls.crt"));
     assert_eq!(config.notifiers.channels().len(), 4);
     assert_eq!(config.dashboards.as_ref().unwrap().url, "https://kibana.example.net:5601");
     assert_eq!(config.elasticsearch.unwrap().retention_days, 30);
@@ -56,7 +59,7 @@ fn every_mistake_is_told_at_once_with_its_line() {
         &[
             "engine.yaml:1: listen: \"nowhere\" is not an address; write an address and a port, like 0.0.0.0:8080",
             "engine.yaml:3: services[0]: \"web\" is not namespace/name; each is at most 63 lower-case letters, digits and '-', and neither begins nor ends with '-'",
-            "engine.yaml:4: colour: unknown key; allowed here: listen, data_dir, counts, environment, reports, dashboards, services, slos, notifiers, escalation, archive, refill, sli, elasticsearch, kubernetes",
+            "engine.yaml:4: colour: unknown key; allowed here: listen, data_dir, counts, environment, reports, dashboards, services, slos, notifiers, escalation, archive, refill, sli, elasticsearch, kubernetes, access, limits, tls",
             "engine.yaml:5: environment: \"EU 1\" cannot name an environment: use at most 64 lower-case letters, digits, '-' and '_', begin with a letter or digit",
             "engine.yaml:7: reports.schedule: \"0 6 31 2 *\" never comes, like the 30th of February",
         ],
@@ -71,6 +74,36 @@ fn a_credential_in_plain_text_is_refused() {
     let told = problems.to_string();
     assert!(told.starts_with("engine.yaml:3: counts.token: "), "{told}");
     assert!(!told.contains("hunter2"), "{told}");
+}
+
+#[test]
+fn what_is_wrong_with_tokens_limits_and_tls_is_told_at_once() {
+    let text = "data_dir: /tmp/x
+access:
+  tokens:
+    - {name: a, scopes: [counts, write], token: '${PAGER_TOKEN}'}
+    - {name: a, scopes: [], token: '${PAGER_TOKEN}'}
+    - {name: b, scopes: [ack]}
+    - {name: c, scopes: [ack], token_file: /there/is/nothing}
+    - {name: d, scopes: [ack], token: '${EMPTY}'}
+limits: {connections: 0, reads: 65}
+tls: {crt_file: a.pem}
+";
+    let env = |name: &str| if name == "EMPTY" { Some(String::new()) } else { env(name) };
+    let told = Config::parse("engine.yaml", text, Syntax::Yaml, &env).unwrap_err().to_string();
+    for want in [
+        "engine.yaml:4: access.tokens[0].scopes: \"write\" is not one of counts, read, ack, admin",
+        "engine.yaml:5: access.tokens[1].scopes: name at least one of counts, read, ack, admin",
+        "engine.yaml:5: access.tokens[1].name: there is another token \"a\"; names tell them apart",
+        "engine.yaml:6: access.tokens[2].token: this key is missing",
+        "engine.yaml:7: access.tokens[3].token_file: cannot read the file /there/is/nothing",
+        "engine.yaml:8: access.tokens[4].token: expected a credential, found a variable that is empty",
+        "engine.yaml:9: limits.connections: must be 1 to 100000",
+        "engine.yaml:9: limits.reads: must be 1 to 64",
+        "engine.yaml:10: tls.key_file: this key is missing",
+    ] {
+        assert!(told.lines().any(|line| line.starts_with(want)), "{want} is not in\n{told}");
+    }
 }
 
 #[test]

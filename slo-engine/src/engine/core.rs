@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use slo::counts::{MinuteId, Sli, Tally};
 use slo::ledger::Tip;
 
-use super::{Clock, Limits};
+use super::{Clock, Caps};
 use crate::cluster::{Cluster, Name};
 use crate::counts::Counts;
 use crate::discovery::Service;
@@ -44,7 +44,7 @@ pub(super) struct Core {
     /// What keeps the cluster from saying more.
     pub(super) warnings: Vec<String>,
     pub(super) clock: Clock,
-    pub(super) limits: Limits,
+    pub(super) caps: Caps,
     /// The counts are behind the store and must be made anew before they are used.
     pub(super) stale: bool,
     /// Up to which minute (exclusive) was judged.
@@ -66,6 +66,8 @@ pub(super) struct Core {
     pub(super) exports: bool,
     /// What is told on the page: who has a wrong clock, or was refused.
     pub(super) notes: BTreeMap<String, Note>,
+    /// Collectors are refused for want of a token, in words.
+    pub(super) unauthorized: Option<String>,
     /// Rows of services beyond the cap were counted as unattributed.
     pub(super) overflown: Option<MinuteId>,
 }
@@ -85,12 +87,13 @@ const MOST_NOTES: usize = 100;
 
 impl Core {
     /// Judges `now`, by the wall clock.
-    pub(super) fn tick(&mut self, now: Timestamp) -> Vec<Change> {
+    pub(super) fn tick(&mut self, now: Timestamp, unauthorized: Option<String>) -> Vec<Change> {
         let at = MinuteId::of_timestamp(now).plus(1);
         let mut changes = self.give_up_stranded(at);
         self.counts.settle(at);
         let mut changed = self.judge(at, now, true);
         changed.extend(self.let_go(now));
+        self.unauthorized = unauthorized;
         self.watch_absences(at, now);
         self.escalations.handle_timeout(now);
         self.judged_to = Some(at);
@@ -169,6 +172,7 @@ impl Core {
         let since = *self.listening_since.get_or_insert(at);
         let mut absent = absences(&self.counts, at, since);
         absent.extend(self.overflow_alert(at));
+        absent.extend(self.unauthorized_alert());
         let open = self.escalations.incidents();
         let over = open.filter(|incident| {
             !absent.contains_key(&incident.alert.key) && is_over(&self.counts, incident, at)

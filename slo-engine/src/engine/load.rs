@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use slo::counts::MinuteId;
 
 use super::core::{self, Core};
-use super::{Clock, EngineError, FILLED_MS, Limits};
+use super::{Clock, EngineError, FILLED_MS, Caps};
 use crate::cluster::{Cluster, Name};
 use crate::counts::Counts;
 use crate::specs::Specs;
@@ -22,7 +22,7 @@ pub(super) struct Known {
     pub(super) services: BTreeSet<Name>,
     pub(super) clock: Clock,
     pub(super) exports: bool,
-    pub(super) limits: Limits,
+    pub(super) caps: Caps,
 }
 
 /// Makes the core anew.
@@ -31,7 +31,7 @@ pub(super) async fn core(
     known: Known,
     policies: Policies,
 ) -> Result<Core, EngineError> {
-    let Known { specs: documents, services, clock, exports, limits } = known;
+    let Known { specs: documents, services, clock, exports, caps } = known;
     let cluster = Arc::new(store_cluster::cluster(tx).await?);
     let specs = Arc::new(documents.annotated(&cluster));
     let counts = counts(tx, &specs, &services, &cluster, clock).await?;
@@ -44,7 +44,7 @@ pub(super) async fn core(
         cluster,
         warnings: Vec::new(),
         clock,
-        limits,
+        caps,
         stale: false,
         judged_to: minute(tx, "judged_to").await?,
         listening_since: None,
@@ -57,6 +57,7 @@ pub(super) async fn core(
         tally: rows::tally(tx).await?,
         exports,
         notes: std::collections::BTreeMap::new(),
+        unauthorized: None,
         overflown: None,
     })
 }

@@ -40,7 +40,8 @@ async fn engine_by(clock: Clock, dir: &std::path::Path) -> Engine {
         clock,
         metrics: Metrics::new(&Registry::new()).unwrap(),
         exports: true,
-        limits: crate::engine::Limits::default(),
+        caps: crate::engine::Caps::default(),
+        refused: crate::refused::RefusedWriters::default(),
     };
     Engine::open(parts).await.unwrap()
 }

@@ -6,10 +6,14 @@ use super::{Engine, EngineError};
 use crate::cluster::Name;
 use crate::discovery::Service;
 use crate::figures;
-use crate::overview::{AlertView, Detail, IncidentView, NoticeView, Overview, PageModel};
+use crate::overview::{AlertView, Detail, IncidentView, InputView, NoticeView, Overview, PageModel};
 use crate::snapshot::Snapshot;
 use crate::store::alerts::{self as store_alerts, IncidentQuery};
 use crate::store::counts as store_counts;
+
+/// Incidents that a page counts: those that are open, and the newest that are over.
+const OPEN_INCIDENTS: u32 = 200;
+const PAST_INCIDENTS: u32 = 21;
 
 /// Incidents that an overview lists.
 const OVERVIEW_INCIDENTS: u32 = 1000;
@@ -45,6 +49,42 @@ impl Engine {
         let notices = store_alerts::notices(&mut tx, &incidents).await?;
         let view = |incident: &alerts::Incident| incident_view(incident, &notices);
         Ok(incidents.iter().map(view).collect())
+    }
+
+    /// The books of the input, and what keeps the cluster from saying more.
+    pub async fn books(&self) -> Result<(InputView, Vec<String>), EngineError> {
+        let snapshot = self.snapshot();
+        Ok((figures::input(&snapshot.tally), snapshot.warnings.clone()))
+    }
+
+    /// At most `limit` incidents older than the one that is named, newest first, of those that are open or not; nothing where
+    /// there is no incident of that name.
+    pub async fn incidents_before(
+        &self,
+        before: Option<&str>,
+        open: Option<bool>,
+        limit: usize,
+    ) -> Result<Option<Vec<IncidentView>>, EngineError> {
+        let mut tx = self.store.read().await?;
+        let before = match before {
+            None => None,
+            Some(id) => match store_alerts::place_of(&mut tx, id).await? {
+                None => return Ok(None),
+                place => place,
+            },
+        };
+        drop(tx);
+        let limit = Some(u32::try_from(limit).unwrap_or(u32::MAX));
+        self.some_incidents(&IncidentQuery { before, limit, open }).await.map(Some)
+    }
+
+    /// Incidents that are open, and the newest ones that are over, newest first: what a page has place for.
+    pub async fn pressing_incidents(&self) -> Result<Vec<IncidentView>, EngineError> {
+        let of = |open, limit| IncidentQuery { open: Some(open), limit: Some(limit), before: None };
+        let mut incidents = self.some_incidents(&of(true, OPEN_INCIDENTS)).await?;
+        incidents.extend(self.some_incidents(&of(false, PAST_INCIDENTS)).await?);
+        incidents.sort_by(|a, b| (&b.alert.fired_at, &b.id).cmp(&(&a.alert.fired_at, &a.id)));
+        Ok(incidents)
     }
 
     /// Everything that the page shows.

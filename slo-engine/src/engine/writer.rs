@@ -17,6 +17,7 @@ use super::work::{Fill, Filled, Filler, HeldRanges, Reply, Work, held_beyond};
 use super::{Clock, EngineError, load};
 use crate::cluster::{Name, Objects};
 use crate::metrics::Metrics;
+use crate::refused::RefusedWriters;
 use crate::snapshot::Snapshot;
 use crate::specs::Specs;
 use crate::store::{self, Change, Store, StoreError, Transaction, counts as rows};
@@ -39,6 +40,7 @@ pub(super) struct Writer {
     /// The right to write, taken with the first change: whoever only reads takes it from nobody.
     epoch: Option<u64>,
     metrics: Metrics,
+    refused: RefusedWriters,
     snapshot: Arc<RwLock<Arc<Snapshot>>>,
     wake: Arc<Notify>,
     published: Option<Instant>,
@@ -48,13 +50,12 @@ pub(super) struct Writer {
 impl Writer {
     /// A writer that nobody has asked anything yet.
     pub(super) fn new(
-        core: Core,
-        store: Store,
-        metrics: Metrics,
+        (core, store): (Core, Store),
+        (metrics, refused): (Metrics, RefusedWriters),
         snapshot: Arc<RwLock<Arc<Snapshot>>>,
         wake: Arc<Notify>,
     ) -> Self {
-        Self { core, store, epoch: None, metrics, snapshot, wake, published: None, identity: None }
+        Self { core, store, epoch: None, metrics, refused, snapshot, wake, published: None, identity: None }
     }
 
     /// Does what is asked, until nobody can ask any more.
@@ -225,7 +226,8 @@ impl Writer {
     /// Judges an instant by the wall clock, and says some of what is due in the ledger.
     async fn tick(&mut self, now: Timestamp) -> Result<(), EngineError> {
         let begun = telemetry::traces::now();
-        let changes = self.core.tick(now);
+        let alarm = self.refused.alarm(now);
+        let changes = self.core.tick(now, alarm.map(|alarm| alarm.summary));
         let decided = telemetry::traces::now();
         let mut tx = self.begin().await?;
         store::apply(&mut tx, &changes).await?;
@@ -381,7 +383,7 @@ impl Writer {
                 services: core.services.clone(),
                 clock: core.clock,
                 exports: core.exports,
-                limits: core.limits,
+                caps: core.caps,
             };
             load::core(&mut tx, known, core.policies.clone()).await
         };

@@ -41,7 +41,8 @@ async fn engine(dir: &Path) -> Engine {
         clock: Clock::Event,
         metrics: Metrics::new(&Registry::new()).unwrap(),
         exports: false,
-        limits: crate::engine::Limits::default(),
+        caps: crate::engine::Caps::default(),
+        refused: crate::refused::RefusedWriters::default(),
     };
     Engine::open(parts).await.unwrap()
 }

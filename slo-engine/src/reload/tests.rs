@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::*;
+use crate::app::Front;
 use crate::discovery::Service;
 use crate::engine::Clock;
 
@@ -83,9 +84,9 @@ impl Running {
         let path = dir.path().join("engine.yaml");
         let reloader = Reloader::new(&path, env, &registry).unwrap();
         let config = Config::load(&path, &env).unwrap();
-        let token = config.token.clone();
+        let front = Front::of(&config).unwrap();
         let mut app = App::open(config, Clock::Wall, &Registry::new()).await.unwrap();
-        app.listen("127.0.0.1:0".parse().unwrap(), token, Registry::new()).await.unwrap();
+        app.listen("127.0.0.1:0".parse().unwrap(), front, Registry::new()).await.unwrap();
         Self { dir, app, reloader, registry }
     }
 

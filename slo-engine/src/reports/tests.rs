@@ -40,7 +40,8 @@ pub(super) async fn open(dir: &std::path::Path, zone: &str) -> Engine {
         clock: Clock::Wall,
         metrics: Metrics::new(&Registry::new()).unwrap(),
         exports: false,
-        limits: crate::engine::Limits::default(),
+        caps: crate::engine::Caps::default(),
+        refused: crate::refused::RefusedWriters::default(),
     };
     Engine::open(parts).await.unwrap()
 }

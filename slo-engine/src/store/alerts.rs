@@ -28,8 +28,8 @@ pub struct IncidentQuery {
     pub before: Option<(Timestamp, IncidentId)>,
     /// At most so many.
     pub limit: Option<u32>,
-    /// Only those that are open.
-    pub open: bool,
+    /// Only those that are open, or only those that are over.
+    pub open: Option<bool>,
 }
 
 /// Keeps an incident in place of what was kept under its id.
@@ -66,7 +66,11 @@ pub async fn some_incidents(
         Some((at, id)) => (at.as_millisecond(), id.0.clone()),
         None => (i64::MAX, String::new()),
     };
-    let open = if query.open { "AND resolved_ms IS NULL" } else { "" };
+    let open = match query.open {
+        Some(true) => "AND resolved_ms IS NULL",
+        Some(false) => "AND resolved_ms IS NOT NULL",
+        None => "",
+    };
     let sql = format!(
         "SELECT body FROM incidents WHERE (opened_ms < $1 OR (opened_ms = $1 AND id < $2)) {open} \
          ORDER BY opened_ms DESC, id DESC LIMIT $3"
@@ -79,6 +83,20 @@ pub async fn some_incidents(
         .await
         .map_err(doing("read incidents"))?;
     rows.iter().map(|row| serde_json::from_str(row.get(0)).map_err(reading("incident"))).collect()
+}
+
+/// Where an incident stands among the others; nothing where there is none of this id.
+pub async fn place_of(
+    tx: &mut Transaction,
+    id: &str,
+) -> Result<Option<(Timestamp, IncidentId)>, StoreError> {
+    let row = sqlx::query("SELECT opened_ms FROM incidents WHERE id = $1")
+        .bind(id.to_owned())
+        .fetch_optional(&mut **tx)
+        .await
+        .map_err(doing("look for an incident"))?;
+    let place = |opened_ms| Some((Timestamp::from_millisecond(opened_ms).ok()?, IncidentId(id.to_owned())));
+    Ok(row.and_then(|row| place(row.get(0))))
 }
 
 /// Incidents that were open at some instant from `since` on, oldest first.

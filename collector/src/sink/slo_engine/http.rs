@@ -44,11 +44,14 @@ impl Http {
         }
         let after = retry_after(&answer);
         let said = answer.text().await.unwrap_or_default();
-        let reason = format!(
-            "the engine at {} answers {status}: {}",
-            self.url,
-            said.chars().take(300).collect::<String>()
-        );
+        let said: String = said.chars().take(300).collect();
+        let next = match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                "; nothing is lost, but nothing is counted: the sink's token must be one of the engine's with the scope counts"
+            }
+            _ => "",
+        };
+        let reason = format!("the engine at {} answers {status}: {said}{next}", self.url);
         Err(classify(status, after, reason))
     }
 }
@@ -147,7 +150,11 @@ mod tests {
         let other = "HTTP/1.1 409 Conflict\r\ncontent-length: 2\r\n\r\nno";
         assert!(matches!(ask(other).await.1, Err(SendError::AskAgain { .. })));
         let wrong_token = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n";
-        assert!(matches!(ask(wrong_token).await.1, Err(SendError::Retry { .. })));
+        let other_scope = "HTTP/1.1 403 Forbidden\r\ncontent-length: 20\r\n\r\nnot the scope counts";
+        for answer in [wrong_token, other_scope] {
+            let Err(SendError::Retry { reason, .. }) = ask(answer).await.1 else { panic!("not a retry") };
+            assert!(reason.contains("the sink's token must be one of the engine's"), "{reason}");
+        }
         assert!(matches!(ask("garbage").await.1, Err(SendError::Retry { .. })));
     }
 }

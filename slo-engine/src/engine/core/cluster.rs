@@ -12,6 +12,7 @@ use super::Core;
 use crate::cluster::{Cluster, Name, Objects, find};
 use crate::discovery::{Known, Service, sli_name};
 use crate::evaluator::{SILENCE, pipeline_alert};
+use crate::refused;
 use crate::specs::Specs;
 use crate::store::Change;
 
@@ -121,11 +122,18 @@ impl Core {
             let summary = format!(
                 "logs name more than {} services that discovery does not know; what comes after counts as unattributed: \
                  look which pod writes such names, or raise `limits.unknown_services`",
-                self.limits.unknown_services
+                self.caps.unknown_services
             );
             pipeline_alert("pipeline/services".to_owned(), Severity::Ticket, summary)
         };
         full.then(alert).map(|alert| (alert.key.clone(), alert)).into_iter().collect()
+    }
+
+    /// An alert while collectors are refused.
+    pub(super) fn unauthorized_alert(&self) -> Option<(String, Alert)> {
+        let summary = self.unauthorized.clone()?;
+        let alert = pipeline_alert(refused::KEY.to_owned(), Severity::Page, summary);
+        Some((alert.key.clone(), alert))
     }
 
     /// What keeps the cluster from saying more, what is wrong with what it says, and what is wrong with who sends counts.

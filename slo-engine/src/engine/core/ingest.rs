@@ -149,7 +149,7 @@ impl Core {
             return;
         }
         let mut new: BTreeSet<Service> = BTreeSet::new();
-        let room = self.limits.unknown_services.saturating_sub(self.counts.unknown_services());
+        let room = self.caps.unknown_services.saturating_sub(self.counts.unknown_services());
         let known = |name: &ServiceRef| match name {
             ServiceRef::Named { namespace, name } => {
                 self.services.contains(&(namespace.clone(), name.clone()))

@@ -234,13 +234,24 @@ async fn the_page_says_whose_a_service_is_and_what_the_cluster_does_not_say() {
     engine.warn(vec!["pods are not watched".to_owned()]).await;
     engine.ingest(heard("a", 0, 0, Some(1))).await.unwrap();
     engine.tick(at(1, 0)).await.unwrap();
-    let page = crate::page::render(&engine.page_model().await.unwrap()).into_string();
+    let model = engine.page_model().await.unwrap();
+    let (view, details) = engine
+        .with_figures(|figures| figures.one(&crate::discovery::Service::parse("shop/new")).unwrap())
+        .await
+        .unwrap();
+    let one = crate::page::service::One {
+        window: &model.overview.window,
+        view: &view,
+        details: &details,
+        incidents: &model.incidents,
+    };
+    let page = crate::page::service::render(&one).into_string() + &model.overview.warnings.join("\n");
     for shown in [
         "team <b>carts</b>",
         "<a href=\"https://r.example.net/&lt;web&gt;\">runbook</a>",
         "how its pods are is not known",
         "pods are not watched",
-        "annotation headroom.dev/latency: &quot;quick&quot; is no latency objective",
+        "annotation headroom.dev/latency: \"quick\" is no latency objective",
         "the budget is untouched",
     ] {
         assert!(page.contains(shown), "{shown:?} is not in {page}");

@@ -37,7 +37,8 @@ async fn engine(dir: &Path, registry: &Registry) -> Arc<Engine> {
         clock: Clock::Wall,
         metrics: Metrics::new(registry).unwrap(),
         exports: true,
-        limits: crate::engine::Limits::default(),
+        caps: crate::engine::Caps::default(),
+        refused: crate::refused::RefusedWriters::default(),
     };
     Arc::new(Engine::open(parts).await.unwrap())
 }
