@@ -140,7 +140,8 @@ impl Engine {
         let wake = Arc::new(Notify::new());
         let snapshot = Arc::new(RwLock::new(Arc::new(Snapshot::default())));
         let (sender, queue) = mpsc::channel(QUEUE);
-        let mut writer = Writer::new((core, store.clone()), (metrics.clone(), refused), snapshot.clone(), wake.clone());
+        let mut writer =
+            Writer::new((core, store.clone()), (metrics.clone(), refused), snapshot.clone(), wake.clone());
         writer.publish();
         // The one task that is no part of `App`: without it there is no engine. It ends with the last handle.
         tokio::spawn(writer.run(queue));

@@ -63,8 +63,7 @@ impl Limits {
         limits.connections_per_address =
             count(&mut table, "connections_per_address", limits.connections_per_address, MOST);
         limits.reads = count(&mut table, "reads", limits.reads, 64);
-        limits.unknown_services =
-            count(&mut table, "unknown_services", limits.unknown_services, MOST);
+        limits.unknown_services = count(&mut table, "unknown_services", limits.unknown_services, MOST);
         let seconds = count(&mut table, "shutdown_secs", limits.shutdown.as_secs() as usize, 300);
         limits.shutdown = Duration::from_secs(seconds as u64);
         table.finish();

@@ -9,9 +9,13 @@ const README: &str = include_str!("../../README.md");
 
 fn env(name: &str) -> Option<String> {
     match name {
-        "HEADROOM_COUNTS_TOKEN" | "HEADROOM_COLLECTORS_TOKEN" | "HEADROOM_ON_CALL_TOKEN" | "PAGER_TOKEN" | "KIBANA_API_KEY" | "ES_PASSWORD" | "PATH" => {
-            Some("secret".to_owned())
-        }
+        "HEADROOM_COUNTS_TOKEN"
+        | "HEADROOM_COLLECTORS_TOKEN"
+        | "HEADROOM_ON_CALL_TOKEN"
+        | "PAGER_TOKEN"
+        | "KIBANA_API_KEY"
+        | "ES_PASSWORD"
+        | "PATH" => Some("secret".to_owned()),
         "EMPTY" => Some(String::new()),
         "TWO_LINES" => Some("secret\n".to_owned()),
         _ => None,

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use slo::counts::{MinuteId, Sli, Tally};
 use slo::ledger::Tip;
 
-use super::{Clock, Caps};
+use super::{Caps, Clock};
 use crate::cluster::{Cluster, Name};
 use crate::counts::Counts;
 use crate::discovery::Service;

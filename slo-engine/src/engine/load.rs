@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use slo::counts::MinuteId;
 
 use super::core::{self, Core};
-use super::{Clock, EngineError, FILLED_MS, Caps};
+use super::{Caps, Clock, EngineError, FILLED_MS};
 use crate::cluster::{Cluster, Name};
 use crate::counts::Counts;
 use crate::specs::Specs;

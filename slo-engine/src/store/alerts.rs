@@ -86,10 +86,7 @@ pub async fn some_incidents(
 }
 
 /// Where an incident stands among the others; nothing where there is none of this id.
-pub async fn place_of(
-    tx: &mut Transaction,
-    id: &str,
-) -> Result<Option<(Timestamp, IncidentId)>, StoreError> {
+pub async fn place_of(tx: &mut Transaction, id: &str) -> Result<Option<(Timestamp, IncidentId)>, StoreError> {
     let row = sqlx::query("SELECT opened_ms FROM incidents WHERE id = $1")
         .bind(id.to_owned())
         .fetch_optional(&mut **tx)

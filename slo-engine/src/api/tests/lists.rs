@@ -17,7 +17,7 @@ async fn with_services(count: usize) -> Served {
         json!({
             "stream": "s", "origin": "ingress", "sli": sli, "version": 1, "minute": minute.0, "range": range,
             "service": { "named": { "namespace": format!("team-{}", at % 3), "name": format!("web-{at:05}") } },
-            "total": 10, "bad": if sli == "latency" || at % 5 > 0 { 0 } else { 5 }, "excluded": 0, "ladder": ladder,
+            "total": 10, "bad": if sli == "latency" || !at.is_multiple_of(5) { 0 } else { 5 }, "excluded": 0, "ladder": ladder,
         })
     };
     let rows: Vec<Value> = (0..count).flat_map(|at| [row(at, "availability"), row(at, "latency")]).collect();
