@@ -1,6 +1,7 @@
 //! The HTTP API and the page: routes, and who may ask for them. Handlers translate; every figure comes from the engine.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,6 @@ use utoipa::OpenApi;
 
 use crate::config::{Limits, Scope};
 use crate::engine::Engine;
-use crate::http::Peer;
 use crate::kibana::Target;
 use crate::refused::RefusedWriters;
 
@@ -43,6 +43,10 @@ use turns::Turns;
 
 /// Downloads of all dashboards at once: each may last as long as its client takes.
 const DOWNLOADS: usize = 2;
+
+/// Who asks: an extension of every request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// What the handlers share.
 #[derive(Clone)]

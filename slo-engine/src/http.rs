@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tower::ServiceExt;
 
-use crate::api::HttpMetrics;
+use crate::api::{HttpMetrics, Peer};
 use crate::config::Limits;
 
 mod doors;
@@ -43,10 +43,6 @@ const GOODBYE: Duration = Duration::from_secs(1);
 
 /// When connections are accepted again after that failed: no file descriptor is left, say.
 const ACCEPT_AGAIN: Duration = Duration::from_secs(1);
-
-/// Who asks: an extension of every request.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// What the server is made of beside its routes.
 #[derive(Clone, Debug)]
