@@ -332,5 +332,13 @@ pub async fn set_meta(tx: &mut Transaction, key: &str, value: &str) -> Result<()
     Ok(())
 }
 
+/// How many rows a table has.
+#[cfg(test)]
+pub(crate) async fn rows_in(tx: &mut Transaction, table: &'static str) -> Result<i64, StoreError> {
+    let sql = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
+    let row = sqlx::query(sql).fetch_one(&mut **tx).await.map_err(doing("count rows"))?;
+    Ok(row.get(0))
+}
+
 #[cfg(test)]
 mod tests;

@@ -11,15 +11,17 @@ use slo::counts::{
 };
 use slo::sketch::Sketch;
 
-use super::{Clock, Engine, Parts};
+use super::{Clock, Engine, EngineError, Parts};
 use crate::metrics::Metrics;
 use crate::overview::Overview;
 use crate::specs::Specs;
 use crate::store::{self, Store};
 
+mod bounds;
 mod cluster;
 mod exactness;
 mod export;
+mod folding;
 mod gaps;
 mod refilled;
 mod wall_clock;

@@ -11,14 +11,14 @@ use super::EngineError;
 use super::core::{Core, Ladder, sealable};
 use crate::store::{self, Change, StoreError, Transaction, alerts, counts as rows, ledger, reading, seals};
 
-/// Minutes of the ledger that are said at once by the wall clock.
+/// Minutes of the ledger that are looked at at once by the wall clock.
 const SLICE_MINUTES: i64 = 10;
 
 /// The same in event time, where nobody waits.
 const EVENT_SLICE_MINUTES: i64 = 1000;
 
-/// How long the ledger may hold up a tick.
-const LEDGER_TAKES: Duration = Duration::from_millis(100);
+/// Entries of the ledger that a tick says, so that it is not held up for long: some hundred milliseconds of them.
+const ENTRIES_A_TICK: usize = 20_000;
 
 /// Amendments that are read at once.
 const AMENDMENTS: i64 = 20;
@@ -31,20 +31,32 @@ const WAITS_FOR_EXPORT: SignedDuration = SignedDuration::from_hours(72);
 
 /// Says what is due, as much as a tick may be held up for.
 pub(super) async fn say_some(core: &mut Core, tx: &mut Transaction) -> Result<(), EngineError> {
-    let begun = instant();
-    while say(core, tx, SLICE_MINUTES).await? && elapsed(begun) < LEDGER_TAKES {}
+    let series = core.counts.counted().count() * Sli::ALL.len();
+    let mut said = 0;
+    while let Said { minutes, more: true } = say(core, tx, SLICE_MINUTES).await? {
+        said += minutes * series;
+        if said >= ENTRIES_A_TICK {
+            break;
+        }
+    }
     Ok(())
 }
 
 /// Says everything that is due.
 pub(super) async fn say_all(core: &mut Core, tx: &mut Transaction) -> Result<(), EngineError> {
-    while say(core, tx, EVENT_SLICE_MINUTES).await? {}
+    while say(core, tx, EVENT_SLICE_MINUTES).await?.more {}
     Ok(())
 }
 
+/// What one slice of the ledger said.
+struct Said {
+    minutes: usize,
+    more: bool,
+}
+
 /// Says some of what is due, amendments first; whether there is more.
-async fn say(core: &mut Core, tx: &mut Transaction, span: i64) -> Result<bool, EngineError> {
-    let Some(slice) = core.due(span) else { return Ok(false) };
+async fn say(core: &mut Core, tx: &mut Transaction, span: i64) -> Result<Said, EngineError> {
+    let Some(slice) = core.due(span) else { return Ok(Said { minutes: 0, more: false }) };
     let mut cells = Cells::default();
     let amendments = ledger::amendments(tx, AMENDMENTS).await?;
     for &minute in &amendments {
@@ -54,9 +66,11 @@ async fn say(core: &mut Core, tx: &mut Transaction, span: i64) -> Result<bool, E
         store::apply(tx, &changes).await?;
     }
     if !amendments.is_empty() {
+        let minutes = amendments.len();
         store::apply(tx, &[Change::Amended(amendments)]).await?;
-        return Ok(true);
+        return Ok(Said { minutes, more: true });
     }
+    let minutes = slice.minutes.len();
     for minute in slice.minutes {
         let ladders = cells.ladders(tx, minute).await?;
         let changes = core.say(minute, &[], ladders).map_err(reading("ledger"))?;
@@ -64,7 +78,7 @@ async fn say(core: &mut Core, tx: &mut Transaction, span: i64) -> Result<bool, E
     }
     let changes = core.said_to(slice.to);
     store::apply(tx, &changes).await?;
-    Ok(slice.more)
+    Ok(Said { minutes, more: slice.more })
 }
 
 /// The cells of the hour that was asked for last.
