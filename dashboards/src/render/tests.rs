@@ -8,9 +8,9 @@ use slo::objective::{Method, Objective, SloSpec};
 use slo::ratio::Ratio;
 use slo::window::Window;
 
-use super::{Export, render};
+use super::{Export, each, render};
 use crate::fields::ALL;
-use crate::{ServiceDashboard, Workload, ndjson, validate};
+use crate::{SavedObject, ServiceDashboard, Workload, ndjson, validate};
 
 fn service(name: &str) -> ServiceDashboard {
     let workload = name.split_once('/');
