@@ -112,6 +112,7 @@ pub async fn forget_rows(tx: &mut Transaction, before: MinuteId) -> Result<(), S
         ("DELETE FROM rows WHERE minute < $1", before.0),
         ("DELETE FROM cells WHERE hour < $1", before.0.div_euclid(60)),
         ("DELETE FROM breakdowns WHERE hour < $1", before.0.div_euclid(60)),
+        ("DELETE FROM export_marks WHERE kind IN ('rows', 'results') AND minute < $1", before.0),
     ] {
         sqlx::query(sql).bind(bound).execute(&mut **tx).await.map_err(doing("forget old counts"))?;
     }
