@@ -332,6 +332,16 @@ pub async fn set_meta(tx: &mut Transaction, key: &str, value: &str) -> Result<()
     Ok(())
 }
 
+#[cfg(test)]
+impl Store {
+    /// As if the disk were full from now on, or not any more.
+    pub(crate) async fn set_full(&self, full: bool) {
+        let pages = if full { 1 } else { 1_000_000_000 };
+        let sql = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
+        sqlx::query(sql).fetch_all(&self.writer).await.unwrap();
+    }
+}
+
 /// How many rows a table has.
 #[cfg(test)]
 pub(crate) async fn rows_in(tx: &mut Transaction, table: &'static str) -> Result<i64, StoreError> {

@@ -139,6 +139,26 @@ data_dir: /var/lib/headroom
 {{ include "headroom.probeConfig" . }}
 counts:
   token: ${HEADROOM_COUNTS_TOKEN}
+{{- with .Values.engine.access.tokens }}
+access:
+  tokens:
+    {{- range . }}
+    - name: {{ .name | quote }}
+      scopes: {{ toJson .scopes }}
+      token_file: {{ printf "/etc/headroom-tokens/%s/%s" .name .key | quote }}
+    {{- end }}
+{{- end }}
+{{- with .Values.engine.limits }}
+limits:
+  {{- range $key, $value := . }}
+  {{ snakecase $key }}: {{ int64 $value }}
+  {{- end }}
+{{- end }}
+{{- if .Values.engine.tls.secretName }}
+tls:
+  crt_file: /etc/headroom-tls/tls.crt
+  key_file: /etc/headroom-tls/tls.key
+{{- end }}
 {{- if .Values.discovery.enabled }}
 kubernetes: {}
 {{- end }}

@@ -3,6 +3,19 @@
 {{- define "headroom.refuse" -}}
 {{- $wrong := list -}}
 {{- with .Values.engine -}}
+{{- $names := dict -}}
+{{- range $at, $token := .access.tokens -}}
+{{- if hasKey $names $token.name -}}
+{{- $wrong = append $wrong (printf "engine.access.tokens[%d]: there is another token %s; names tell them apart" $at $token.name) -}}
+{{- end -}}
+{{- $_ := set $names $token.name true -}}
+{{- end -}}
+{{- if le (int .terminationGracePeriodSeconds) (int (.limits.shutdownSecs | default 20)) -}}
+{{- $wrong = append $wrong (printf "engine.terminationGracePeriodSeconds is %d: requests in flight have %d s (engine.limits.shutdownSecs) and the commit comes after them; give it 5 s more than that" (int .terminationGracePeriodSeconds) (int (.limits.shutdownSecs | default 20))) -}}
+{{- end -}}
+{{- if and .tls.secretName (not (hasPrefix "https://" $.Values.collector.engineUrl)) -}}
+{{- $wrong = append $wrong "engine.tls.secretName is set, and collector.engineUrl is no https:// address: set it to the name that the certificate is of, by an authority that the collectors' image trusts" -}}
+{{- end -}}
 {{- if gt (int .replicas) 1 -}}
 {{- $wrong = append $wrong (printf "engine.replicas is %d: the engine's state is SQLite, which has one writer; set it to 1" (int .replicas)) -}}
 {{- end -}}

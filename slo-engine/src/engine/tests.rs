@@ -24,6 +24,7 @@ mod export;
 mod folding;
 mod gaps;
 mod refilled;
+mod trouble;
 mod wall_clock;
 
 /// 2026-11-23T10:00:00Z.
@@ -34,7 +35,11 @@ async fn engine(dir: &std::path::Path) -> Engine {
 }
 
 async fn engine_by(clock: Clock, dir: &std::path::Path) -> Engine {
-    let parts = Parts {
+    Engine::open(parts(clock, dir).await).await.unwrap()
+}
+
+async fn parts(clock: Clock, dir: &std::path::Path) -> Parts {
+    Parts {
         store: Store::open(&dir.join("engine.db")).await.unwrap(),
         specs: Specs::default(),
         services: BTreeSet::new(),
@@ -44,8 +49,7 @@ async fn engine_by(clock: Clock, dir: &std::path::Path) -> Engine {
         exports: true,
         caps: crate::engine::Caps::default(),
         refused: crate::refused::RefusedWriters::default(),
-    };
-    Engine::open(parts).await.unwrap()
+    }
 }
 
 fn row(
