@@ -19,6 +19,7 @@ fn image(folder: &Path, umask: &str) -> Result<Option<Vec<u8>>> {
         .args([&file("image.tar"), "headroom/it:1", "/program"])
         .output()?;
     if output.status.code() == Some(127) {
+        ensure!(std::env::var_os("CI").is_none(), "there is no python3 here: apt-get install python3");
         eprintln!("SKIPPED: there is no python3 here");
         return Ok(None);
     }
