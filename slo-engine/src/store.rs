@@ -49,6 +49,9 @@ const READER: &str = "min_reader";
 /// Key of who may write: each engine that opens the store to write takes the next number.
 const EPOCH: &str = "epoch";
 
+/// A writer waits for another program before its first statement, not in the middle of what it does.
+const BEGIN: &str = "BEGIN IMMEDIATE";
+
 /// Connections that only read.
 const READERS: u32 = 4;
 
@@ -155,7 +158,16 @@ impl Store {
 
     /// Starts a transaction that writes; dropped uncommitted, it leaves nothing.
     pub async fn begin(&self) -> Result<Transaction, StoreError> {
-        self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(doing("begin a transaction"))
+        let begun = match self.writer.begin_with(BEGIN).await {
+            // Where the disk is full the database rolls back by itself, and the connection does not know: it is replaced.
+            Err(sqlx::Error::InvalidSavePointStatement) => {
+                let connection = self.writer.acquire().await.map_err(doing("begin a transaction"))?;
+                connection.close().await.map_err(doing("close a connection that failed"))?;
+                self.writer.begin_with(BEGIN).await
+            }
+            begun => begun,
+        };
+        begun.map_err(doing("begin a transaction"))
     }
 
     /// Starts a transaction that reads what was committed, beside whoever writes.

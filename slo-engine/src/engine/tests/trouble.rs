@@ -1,4 +1,4 @@
-//! Trouble around the engine: a full disk, crowds of readers, collectors without a token, a ledger that is far behind.
+//! Trouble around the engine: a full disk, crowds of readers, collectors without a token.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use slo::counts::MinuteId;
 
 use super::wall_clock::{at, heard, heartbeat, wall};
-use super::{Clock, Engine, START, bad_hour, ledger, parts, request};
+use super::{Clock, Engine, START, bad_hour, parts, request};
 use crate::refused::RefusedWriters;
 
 /// A request whose rows need pages that a full disk has not.
@@ -96,43 +96,4 @@ async fn collectors_without_a_token_are_an_alert_until_they_have_one() {
     refused.accept(address);
     engine.tick(at(1, 20)).await.unwrap();
     assert_eq!(engine.incidents_before(None, Some(true), 10).await.unwrap().unwrap(), []);
-}
-
-#[tokio::test]
-async fn a_ledger_that_is_days_behind_is_said_in_slices_and_says_the_same() {
-    let (stopped, running) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let days = 3 * 24 * 60;
-    let far = |dir: std::path::PathBuf| async move {
-        let engine = wall(&dir).await;
-        let mut request = heard("a", 0, 0, Some(days));
-        let template = request.rows.clone();
-        request.rows = (0..days)
-            .step_by(7)
-            .flat_map(|minute| {
-                template.iter().cloned().map(move |mut row| {
-                    row.key.minute = MinuteId(START + minute);
-                    row
-                })
-            })
-            .collect();
-        engine.ingest(request).await.unwrap();
-        engine
-    };
-    let engine = far(running.path().to_owned()).await;
-    for minute in (20..=days + 20).step_by(20) {
-        engine.tick(at(minute, 0)).await.unwrap();
-    }
-    let engine = far(stopped.path().to_owned()).await;
-    engine.ingest(heartbeat("a", days + 20)).await.unwrap();
-    let mut ticks = 0;
-    while engine.snapshot().judged_to.is_none()
-        || ledger(stopped.path()).await.len() < ledger(running.path()).await.len()
-    {
-        ticks += 1;
-        assert!(ticks < 1000);
-        engine.tick(at(days + 20, 0)).await.unwrap();
-    }
-    let table = |blocks: Vec<slo::ledger::Block>| slo::ledger::table(&blocks);
-    assert_eq!(table(ledger(stopped.path()).await).len(), table(ledger(running.path()).await).len());
-    slo::ledger::verify_chain(slo::ledger::Tip::START, &ledger(stopped.path()).await).unwrap();
 }
