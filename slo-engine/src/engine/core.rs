@@ -25,8 +25,8 @@ mod retention;
 
 pub(crate) use ingest::{Held, HeldStream, Ingested, Terms};
 pub(super) use ingest::is_believed;
-pub(super) use ledger::{LEDGER_TO, Ladder};
-pub(super) use retention::sealable;
+pub(super) use ledger::Ladder;
+pub(super) use retention::{KEPT_FROM, sealable};
 pub(super) use cluster::known;
 
 /// Everything that is known.
