@@ -200,4 +200,4 @@ fn slo_row(month: &SloMonth) -> Markup {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -108,6 +108,11 @@ pub enum StoreError {
         /// The one in force.
         holder: u64,
     },
+    /// A commit failed, and what was committed before it could not be read since.
+    #[error(
+        "nothing is committed until the engine's database can be read again, as it could not be after a commit that failed"
+    )]
+    Lost,
     /// Written by a later version of this program.
     #[error(
         "the engine's database has schema version {found}, this program knows up to {SCHEMA_VERSION}: run the version that wrote it, or a later one"

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 
 use super::{load, state};
-use crate::chain::{Ledger, Minute};
+use crate::chain::{Chain, Ledger, Minute};
 use crate::failure::Failure;
-use crate::store::{Store, ledger};
+use crate::store::Store;
 
 /// Arguments of `ledger`.
 #[derive(Clone, Debug, clap::Args)]
@@ -34,11 +34,11 @@ pub(crate) async fn main(args: &LedgerArgs) -> Result<(), Failure> {
     let config = load(&args.config)?;
     let path = state(&config, "`serve`")?;
     let store = Store::open(&path).await.map_err(anyhow::Error::from)?;
-    let mut tx = store.begin().await.map_err(anyhow::Error::from)?;
-    let blocks = ledger::blocks(&mut tx).await.map_err(anyhow::Error::from)?;
+    let mut tx = store.read().await.map_err(anyhow::Error::from)?;
+    let chain = Chain::read(&mut tx).await.map_err(anyhow::Error::from)?;
     drop(tx);
     store.close().await;
-    let ledger = Ledger::of(&blocks)?;
+    let ledger = Ledger::of(&chain)?;
     match args.output {
         Output::Json => println!("{}", serde_json::to_string(&ledger)?),
         Output::Text => print(&ledger),

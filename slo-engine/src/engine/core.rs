@@ -26,8 +26,8 @@ mod retention;
 pub(super) use cluster::known;
 pub(super) use ingest::is_believed;
 pub(crate) use ingest::{Held, HeldStream, Ingested, Terms};
-pub(super) use ledger::{LEDGER_TO, Ladder};
-pub(super) use retention::sealable;
+pub(super) use ledger::Ladder;
+pub(super) use retention::{KEPT_FROM, sealable};
 
 /// Everything that is known.
 #[derive(Debug)]

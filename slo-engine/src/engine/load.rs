@@ -52,7 +52,7 @@ pub(super) async fn core(
         escalations: Escalations::restore(policies.clone(), store_alerts::incidents(tx).await?),
         policies,
         filled_at: filled_at(tx).await?,
-        ledger_to: minute(tx, core::LEDGER_TO).await?,
+        ledger_to: minute(tx, ledger::LEDGER_TO).await?,
         tip: ledger::tip(tx).await?,
         tally: rows::tally(tx).await?,
         exports,
@@ -94,6 +94,10 @@ pub(super) async fn counts(
         }
     }
     counts.expect(cluster.clone());
+    // What was forgotten in part is not taken for a whole.
+    if let Some(kept) = minute(tx, core::KEPT_FROM).await? {
+        counts.forget(kept, &[], &[]);
+    }
     Ok(counts)
 }
 

@@ -59,7 +59,9 @@ async fn say(core: &mut Core, tx: &mut Transaction, span: i64) -> Result<Said, E
     let Some(slice) = core.due(span) else { return Ok(Said { minutes: 0, more: false }) };
     let mut cells = Cells::default();
     let amendments = ledger::amendments(tx, AMENDMENTS).await?;
-    for &minute in &amendments {
+    // What was forgotten meanwhile has its last word.
+    let kept = core.counts.kept_from();
+    for &minute in amendments.iter().filter(|minute| kept.is_none_or(|kept| kept <= **minute)) {
         let said = ledger::blocks_of(tx, minute).await?;
         let ladders = cells.ladders(tx, minute).await?;
         let changes = core.say(minute, &said, ladders).map_err(reading("ledger"))?;

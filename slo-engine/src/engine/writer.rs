@@ -45,6 +45,8 @@ pub(super) struct Writer {
     wake: Arc<Notify>,
     published: Option<Instant>,
     identity: Option<String>,
+    /// Memory may be ahead of the store, and the store could not be read.
+    lost: bool,
 }
 
 impl Writer {
@@ -55,12 +57,16 @@ impl Writer {
         snapshot: Arc<RwLock<Arc<Snapshot>>>,
         wake: Arc<Notify>,
     ) -> Self {
-        Self { core, store, epoch: None, metrics, refused, snapshot, wake, published: None, identity: None }
+        let (epoch, published, identity, lost) = (None, None, None, false);
+        Self { core, store, epoch, metrics, refused, snapshot, wake, published, identity, lost }
     }
 
     /// Does what is asked, until nobody can ask any more.
     pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Work>) {
         while let Some(first) = queue.recv().await {
+            if self.lost {
+                self.start_anew().await;
+            }
             let mut together = Vec::new();
             let mut next = Some(first);
             while let Some(work) = next {
@@ -332,6 +338,9 @@ impl Writer {
 
     /// Starts a transaction, if this engine still has the right to write.
     pub(super) async fn begin(&mut self) -> Result<Transaction, StoreError> {
+        if self.lost {
+            return Err(StoreError::Lost);
+        }
         let epoch = match self.epoch {
             Some(epoch) => epoch,
             None => self.store.take_epoch().await?,
@@ -373,7 +382,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Memory that may be ahead of the store is thrown away. Until that works, everything else fails too.
+    /// Memory that may be ahead of the store is thrown away. Until that works, every commit fails too.
     async fn start_anew(&mut self) {
         let core = &self.core;
         let anew = async {
@@ -392,9 +401,10 @@ impl Writer {
                 let listening_since = self.core.listening_since;
                 let warnings = std::mem::take(&mut self.core.warnings);
                 self.core = Core { listening_since, warnings, ..core };
+                self.lost = false;
             }
             Err(error) => {
-                self.core.stale = true;
+                self.lost = true;
                 tracing::error!(%error, "cannot read the state again after a failed commit; it is tried with the next one");
             }
         }

@@ -218,6 +218,7 @@ impl Keeper {
         );
         let mut tx = self.engine.store().begin().await?;
         seals::put(&mut tx, &Sealed { seal: seal.clone(), files }).await?;
+        seals::note_adopted(&mut tx, &seal).await?;
         store::commit(tx).await?;
         Ok(Some(seal))
     }

@@ -30,7 +30,7 @@ fn a_month_is_four_digits_a_dash_and_two_digits() {
     );
 }
 
-pub(super) async fn open(dir: &std::path::Path, zone: &str) -> Engine {
+pub(crate) async fn open(dir: &std::path::Path, zone: &str) -> Engine {
     let spec = SloSpec { time_zone: TimeZone::get(zone).unwrap(), ..SloSpec::default_of(Sli::Availability) };
     let parts = Parts {
         store: Store::open(&dir.join("engine.db")).await.unwrap(),
@@ -46,12 +46,12 @@ pub(super) async fn open(dir: &std::path::Path, zone: &str) -> Engine {
     Engine::open(parts).await.unwrap()
 }
 
-pub(super) fn minute(text: &str) -> i64 {
+pub(crate) fn minute(text: &str) -> i64 {
     MinuteId::of_timestamp(text.parse().unwrap()).0
 }
 
 /// A request in each of these minutes, of which everything before `read_to` was read.
-pub(super) fn counts(minutes: &[i64], read_to: i64) -> CountsRequest {
+pub(crate) fn counts(minutes: &[i64], read_to: i64) -> CountsRequest {
     let range = serde_json::json!({ "start": 0, "end": 1000 });
     let row = |minute: &i64| {
         serde_json::json!({

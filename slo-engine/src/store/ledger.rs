@@ -5,13 +5,58 @@ use slo::ledger::{Block, Tip};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::{StoreError, Transaction, doing, hex, reading};
+use super::{StoreError, Transaction, doing, hex, meta, reading, set_meta};
 
 /// Level of compression; a block is small, so a higher one gains nothing.
 const ZSTD_LEVEL: i32 = 3;
 
-/// Appends a block.
+/// Key of the minute (exclusive) up to which the ledger has spoken.
+pub const LEDGER_TO: &str = "ledger_to";
+
+/// Key of where the chain ended when the last block was appended: how many blocks, and the hash of the last one.
+const TIP: &str = "ledger_tip";
+
+/// Key of the first place where the chain was found to have been changed by someone else.
+const BROKEN: &str = "ledger_broken";
+
+/// A block as it lies in the store: its columns, and what its bytes say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredBlock {
+    /// Its place in the chain.
+    pub number: i64,
+    /// The minute that it is about.
+    pub minute: MinuteId,
+    /// Its hash, 64 hexadecimal digits.
+    pub hash: String,
+    /// The block itself.
+    pub block: Block,
+}
+
+/// What the store says of its chain beside the blocks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// How many blocks the chain has and the hash of the last one; nothing where an earlier version appended it.
+    pub tip: Option<(u64, String)>,
+    /// Up to which minute (exclusive) the ledger has spoken.
+    pub to: Option<MinuteId>,
+    /// Where an engine found that the chain had been changed behind its back.
+    pub broken: Option<String>,
+}
+
+/// Appends a block, and notes that the chain ends with it.
 pub async fn append(tx: &mut Transaction, block: &Block) -> Result<(), StoreError> {
+    let follows = (block.number(), hex(&block.previous()));
+    if let Some(told) = told_tip(tx).await?.filter(|told| *told != follows && block.number() > 0) {
+        let text = format!(
+            "{} blocks were said, the last one {}; then {} were found, the last one {}",
+            told.0, told.1, follows.0, follows.1
+        );
+        tracing::error!("the ledger was changed by someone else: {text}; compare it with the sealed months");
+        if meta(tx, BROKEN).await?.is_none() {
+            set_meta(tx, BROKEN, &text).await?;
+        }
+    }
+    set_meta(tx, TIP, &format!("{} {}", block.number() + 1, hex(&block.hash()))).await?;
     let body = zstd::bulk::compress(&block.encode(), ZSTD_LEVEL).map_err(reading("ledger block"))?;
     sqlx::query("INSERT INTO ledger (seq, minute, hash, body) VALUES ($1, $2, $3, $4)")
         .bind(i64::try_from(block.number()).map_err(reading("ledger block"))?)
@@ -22,6 +67,31 @@ pub async fn append(tx: &mut Transaction, block: &Block) -> Result<(), StoreErro
         .await
         .map_err(doing("append a ledger block"))?;
     Ok(())
+}
+
+/// Every block with its columns, in the order of the chain.
+pub async fn stored(tx: &mut Transaction) -> Result<Vec<StoredBlock>, StoreError> {
+    let rows = sqlx::query("SELECT seq, minute, hash, body FROM ledger ORDER BY seq")
+        .fetch_all(&mut **tx)
+        .await
+        .map_err(doing("read the ledger"))?;
+    let stored = |row: &SqliteRow| {
+        let (number, minute, hash) = (row.get(0), MinuteId(row.get(1)), row.get(2));
+        Ok(StoredBlock { number, minute, hash, block: block(row)? })
+    };
+    rows.iter().map(stored).collect()
+}
+
+/// What the store says of its chain beside the blocks.
+pub async fn told(tx: &mut Transaction) -> Result<Told, StoreError> {
+    let to = meta(tx, LEDGER_TO).await?.and_then(|text| text.parse().ok()).map(MinuteId);
+    Ok(Told { tip: told_tip(tx).await?, to, broken: meta(tx, BROKEN).await? })
+}
+
+async fn told_tip(tx: &mut Transaction) -> Result<Option<(u64, String)>, StoreError> {
+    let Some(text) = meta(tx, TIP).await? else { return Ok(None) };
+    let parts = text.split_once(' ').and_then(|(count, hash)| Some((count.parse().ok()?, hash.to_owned())));
+    parts.map(Some).ok_or_else(|| reading("end of the ledger")("it is not a number and a hash"))
 }
 
 /// Behind which block the next one goes.

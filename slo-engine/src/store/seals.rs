@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sqlx::Row;
 
-use super::{StoreError, Transaction, doing, reading};
+use super::{StoreError, Transaction, doing, meta, reading, set_meta};
 use crate::seal::{Seal, Sealed};
 
 /// Notes a sealed month, to be delivered.
@@ -29,6 +29,32 @@ pub async fn put(tx: &mut Transaction, sealed: &Sealed) -> Result<(), StoreError
             .map_err(doing("write a sealed file"))?;
     }
     Ok(())
+}
+
+/// Notes that a seal was taken over: it speaks of the ledger of an engine whose state was lost.
+pub async fn note_adopted(tx: &mut Transaction, seal: &Seal) -> Result<(), StoreError> {
+    set_meta(tx, &adopted_key(&seal.month, seal.restatement), "1").await
+}
+
+/// Every seal that speaks of this store's own ledger, oldest first: those of before the state was lost and filled at
+/// `filled_ms` do not.
+pub async fn own(tx: &mut Transaction, filled_ms: Option<i64>) -> Result<Vec<Seal>, StoreError> {
+    let rows = sqlx::query("SELECT body FROM seals ORDER BY month, number")
+        .fetch_all(&mut **tx)
+        .await
+        .map_err(doing("read the seals"))?;
+    let mut own = Vec::new();
+    for row in rows {
+        let seal: Seal = serde_json::from_str(row.get("body")).map_err(reading("seal"))?;
+        let is_older = filled_ms.is_some_and(|filled| seal.sealed_at.as_millisecond() < filled);
+        let adopted = meta(tx, &adopted_key(&seal.month, seal.restatement)).await?.is_some();
+        own.extend((!is_older && !adopted).then_some(seal));
+    }
+    Ok(own)
+}
+
+fn adopted_key(month: &str, number: u32) -> String {
+    format!("adopted_seal {month} {number}")
 }
 
 /// The newest word on a month.

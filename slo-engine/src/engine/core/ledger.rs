@@ -10,12 +10,10 @@ use super::Core;
 use crate::discovery::Service;
 use crate::store::Change;
 use crate::store::counts::add_ladder;
+use crate::store::ledger::LEDGER_TO;
 
 /// How long after its end a minute enters the ledger, in minutes.
 const ENTERS_AFTER: i64 = 15;
-
-/// Key of the minute (exclusive) up to which the ledger has spoken.
-pub(in super::super) const LEDGER_TO: &str = "ledger_to";
 
 /// Latencies that rows or cells of a minute hold, by the name that they give the service.
 pub(in super::super) type Ladder = (ServiceRef, Origin, Vec<u64>);

@@ -9,6 +9,9 @@ use super::Core;
 use crate::counts::KEEP_UNMEASURED_MINUTES;
 use crate::store::Change;
 
+/// Key of the minute before which everything was forgotten.
+pub(in super::super) const KEPT_FROM: &str = "kept_from";
+
 /// Minutes beyond the longest window that are kept.
 const SPARE: i64 = 2 * DAY;
 
@@ -76,6 +79,8 @@ impl Core {
             .map(|(id, _)| id.clone())
             .collect();
         over.iter().for_each(|id| drop(self.episodes.remove(id)));
-        over.into_iter().map(|(service, sli)| Change::Episodes(service, sli, None)).collect()
+        let over = over.into_iter().map(|(service, sli)| Change::Episodes(service, sli, None));
+        let kept = self.counts.kept_from().map(|kept| Change::Meta(KEPT_FROM, kept.0.to_string()));
+        over.chain(kept).collect()
     }
 }
