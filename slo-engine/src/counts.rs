@@ -104,6 +104,13 @@ impl Counts {
         }
     }
 
+    /// Packs hours before one: nothing more of them is to come soon.
+    pub fn pack_to(&mut self, hour: i64) {
+        for source in Arc::make_mut(&mut self.services).values_mut().flat_map(BTreeMap::values_mut) {
+            Arc::make_mut(source).pack_to(hour);
+        }
+    }
+
     fn service_of(&mut self, name: &ServiceRef, origin: Origin) -> Service {
         if origin == Origin::Ingress && !self.hears_ingress {
             self.hears_ingress = true;

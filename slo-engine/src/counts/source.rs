@@ -171,7 +171,12 @@ impl Source {
 
     /// Packs what lies some hours back.
     pub(super) fn pack(&mut self, now: MinuteId) {
-        self.packed = now.plus(-OPEN_MINUTES).0.div_euclid(60);
+        self.pack_to(now.plus(-OPEN_MINUTES).0.div_euclid(60));
+    }
+
+    /// Packs hours before one.
+    pub(super) fn pack_to(&mut self, hour: i64) {
+        self.packed = hour;
         self.slis.values_mut().for_each(|series| series.pack_before(MinuteId(self.packed * 60)));
         let recent = self.sketches.split_off(&(self.packed - SKETCH_HOURS));
         for (hour, sketch) in std::mem::replace(&mut self.sketches, recent) {

@@ -15,6 +15,9 @@ use crate::specs::Specs;
 use crate::store::alerts as store_alerts;
 use crate::store::{self, StoreError, Transaction, cluster as store_cluster, counts as rows, ledger};
 
+/// Hours that lie unpacked at most while the store is read.
+const HOURS_UNPACKED: i64 = 6;
+
 /// What is known before the store is read.
 #[derive(Debug)]
 pub(super) struct Known {
@@ -86,7 +89,15 @@ pub(super) async fn counts(
     for collector in rows::all_collectors(tx).await? {
         counts.put_collector(&collector);
     }
-    rows::all_cells(tx, |block| counts.add_cells(block, specs)).await?;
+    rows::all_cells(tx, |block| {
+        let hour = block.hour;
+        counts.add_cells(block, specs);
+        // Packed on the way, so that a start takes little more memory than what runs.
+        if hour % HOURS_UNPACKED == 0 {
+            counts.pack_to(hour);
+        }
+    })
+    .await?;
     for minute in minutes.into_iter().filter(|minute| core::is_believed(*minute)) {
         for stored in rows::rows_between(tx, minute, minute.plus(1)).await? {
             let key = stored.row.key.clone();
