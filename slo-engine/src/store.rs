@@ -20,6 +20,8 @@ pub mod counts;
 pub mod exports;
 pub mod ledger;
 pub mod seals;
+#[cfg(test)]
+pub(crate) mod probe;
 
 pub use change::{Change, apply};
 
@@ -57,6 +59,9 @@ const WRITER_WAITS: Duration = Duration::from_secs(30);
 
 /// How long a reader waits for a connection; a writer waits longer, since nobody holds its connection for long.
 const READER_WAITS: Duration = Duration::from_secs(5);
+
+/// How a transaction that writes begins.
+const BEGIN: &str = "BEGIN IMMEDIATE";
 
 /// Pages that a look gives back to the file system.
 const VACUUM_PAGES: u32 = 2000;
@@ -158,7 +163,17 @@ impl Store {
 
     /// Starts a transaction that writes; dropped uncommitted, it leaves nothing.
     pub async fn begin(&self) -> Result<Transaction, StoreError> {
-        self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(doing("begin a transaction"))
+        let begun = match self.writer.begin_with(BEGIN).await {
+            // A full disk ends a transaction of its own accord, and the driver takes it to be open for ever.
+            Err(sqlx::Error::InvalidSavePointStatement) => {
+                let broken = self.writer.acquire().await.map_err(doing("look at the connection"))?;
+                // What it says on its way out is of no interest.
+                let _ = broken.close().await;
+                self.writer.begin_with(BEGIN).await
+            }
+            begun => begun,
+        };
+        begun.map_err(doing("begin a transaction"))
     }
 
     /// Starts a transaction that reads what was committed, beside whoever writes.

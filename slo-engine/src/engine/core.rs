@@ -26,7 +26,7 @@ mod retention;
 pub(crate) use ingest::{Held, HeldStream, Ingested, Terms};
 pub(super) use ingest::is_believed;
 pub(super) use ledger::Ladder;
-pub(super) use retention::{KEPT_FROM, sealable};
+pub(super) use retention::{KEPT_FROM, Sealable, sealable};
 pub(super) use cluster::known;
 
 /// Everything that is known.

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use slo::cells::HourBlock;
 use slo::counts::{MinuteId, Sli};
 
-use super::core::{Core, Ladder, sealable};
+use super::core::{Core, Ladder, Sealable, sealable};
 use super::EngineError;
 use crate::store::{self, Change, StoreError, Transaction, alerts, counts as rows, ledger, reading, seals};
 
@@ -104,9 +104,12 @@ pub(super) async fn look(core: &mut Core, tx: &mut Transaction, now: Timestamp) 
         |span: SignedDuration| MinuteId::of_timestamp(now.checked_sub(span).unwrap_or(Timestamp::MIN));
     let folded = rows::fold(tx, before(FOLDS_AFTER), before(WAITS_FOR_EXPORT)).await?;
     let mut unsealed = None;
-    for (month, first) in sealable(now) {
-        if seals::latest(tx, &month).await?.is_none() {
-            unsealed = Some(first);
+    // Of a month before the first count there is nothing to seal.
+    let first = core.counts.first();
+    for Sealable { month, span } in sealable(now) {
+        let has_counts = first.is_some_and(|first| first < span.to);
+        if has_counts && seals::latest(tx, &month).await?.is_none() {
+            unsealed = Some(span.from);
         }
     }
     let keep = core.keep(now, unsealed);
