@@ -19,6 +19,8 @@ pub mod cluster;
 pub mod counts;
 pub mod exports;
 pub mod ledger;
+#[cfg(test)]
+pub(crate) mod probe;
 pub mod seals;
 
 pub use change::{Change, apply};
@@ -164,10 +166,11 @@ impl Store {
     /// Starts a transaction that writes; dropped uncommitted, it leaves nothing.
     pub async fn begin(&self) -> Result<Transaction, StoreError> {
         let begun = match self.writer.begin_with(BEGIN).await {
-            // Where the disk is full the database rolls back by itself, and the connection does not know: it is replaced.
+            // A full disk ends a transaction of its own accord, and the driver takes it to be open for ever.
             Err(sqlx::Error::InvalidSavePointStatement) => {
-                let connection = self.writer.acquire().await.map_err(doing("begin a transaction"))?;
-                connection.close().await.map_err(doing("close a connection that failed"))?;
+                let broken = self.writer.acquire().await.map_err(doing("look at the connection"))?;
+                // What it says on its way out is of no interest.
+                let _ = broken.close().await;
                 self.writer.begin_with(BEGIN).await
             }
             begun => begun,
@@ -347,24 +350,6 @@ pub async fn set_meta(tx: &mut Transaction, key: &str, value: &str) -> Result<()
         .await
         .map_err(doing("write the meta table"))?;
     Ok(())
-}
-
-#[cfg(test)]
-impl Store {
-    /// As if the disk were full from now on, or not any more.
-    pub(crate) async fn set_full(&self, full: bool) {
-        let pages = if full { 1 } else { 1_000_000_000 };
-        let sql = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
-        sqlx::query(sql).fetch_all(&self.writer).await.unwrap();
-    }
-}
-
-/// How many rows a table has.
-#[cfg(test)]
-pub(crate) async fn rows_in(tx: &mut Transaction, table: &'static str) -> Result<i64, StoreError> {
-    let sql = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
-    let row = sqlx::query(sql).fetch_one(&mut **tx).await.map_err(doing("count rows"))?;
-    Ok(row.get(0))
 }
 
 #[cfg(test)]

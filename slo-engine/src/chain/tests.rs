@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::*;
 use crate::engine::Engine;
 use crate::reports::tests::{counts, minute, open};
-use crate::store::{self, Store};
+use crate::store::{Store, probe};
 
 const START: &str = "2026-11-02T00:00:00Z";
 
@@ -32,12 +32,6 @@ async fn say(engine: &Engine, from: i64, to: i64) {
     }
 }
 
-async fn change(store: &Store, sql: &'static str) {
-    let mut tx = store.begin().await.unwrap();
-    sqlx::query(sql).execute(&mut *tx).await.unwrap();
-    store::commit(tx).await.unwrap();
-}
-
 async fn verified(store: &Store) -> Result<u64, String> {
     let mut tx = store.read().await.unwrap();
     let chain = Chain::read(&mut tx).await.unwrap();
@@ -48,7 +42,7 @@ async fn check(sql: &'static str, want: &str) {
     let dir = tempfile::tempdir().unwrap();
     let store = said(dir.path(), 86).await.store();
     assert_eq!(verified(&store).await, Ok(86));
-    change(&store, sql).await;
+    probe::run(&store, sql).await;
     let found = verified(&store).await.expect_err(sql);
     assert!(found.contains(want), "{found}");
 }
@@ -77,7 +71,7 @@ async fn a_tail_that_was_cut_off_is_found_after_the_engine_went_on_too() {
     for engine_runs in [true, false] {
         let dir = tempfile::tempdir().unwrap();
         let mut engine = said(dir.path(), 86).await;
-        change(&engine.store(), "DELETE FROM ledger WHERE seq >= 41").await;
+        probe::run(&engine.store(), "DELETE FROM ledger WHERE seq >= 41").await;
         if !engine_runs {
             engine = open(dir.path(), "UTC").await;
         }

@@ -27,7 +27,7 @@ pub(super) use cluster::known;
 pub(super) use ingest::is_believed;
 pub(crate) use ingest::{Held, HeldStream, Ingested, Terms};
 pub(super) use ledger::Ladder;
-pub(super) use retention::{KEPT_FROM, sealable};
+pub(super) use retention::{KEPT_FROM, Sealable, sealable};
 
 /// Everything that is known.
 #[derive(Debug)]

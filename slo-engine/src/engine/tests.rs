@@ -11,20 +11,26 @@ use slo::counts::{
 };
 use slo::sketch::Sketch;
 
-use super::{Clock, Engine, EngineError, Parts};
+use super::{Clock, Engine, Parts};
 use crate::metrics::Metrics;
 use crate::overview::Overview;
 use crate::specs::Specs;
 use crate::store::{self, Store};
 
+mod backlog;
 mod bounds;
 mod cluster;
+mod crowd;
 mod exactness;
 mod export;
+mod failing;
 mod folding;
+mod forgetting;
 mod gaps;
+mod readers;
 mod refilled;
-mod trouble;
+mod refused;
+
 mod wall_clock;
 
 /// 2026-11-23T10:00:00Z.
@@ -35,7 +41,11 @@ async fn engine(dir: &std::path::Path) -> Engine {
 }
 
 async fn engine_by(clock: Clock, dir: &std::path::Path) -> Engine {
-    Engine::open(parts(clock, dir).await).await.unwrap()
+    engine_of(clock, dir, true).await
+}
+
+async fn engine_of(clock: Clock, dir: &std::path::Path, exports: bool) -> Engine {
+    Engine::open(Parts { exports, ..parts(clock, dir).await }).await.unwrap()
 }
 
 async fn parts(clock: Clock, dir: &std::path::Path) -> Parts {
@@ -280,14 +290,9 @@ async fn numbers_beyond_any_log_are_refused() {
         break_it(|request| request.rows[1].ladder[1] = u64::MAX),
         break_it(|request| request.rows[0].counts.total = u64::MAX),
         break_it(|request| request.rows[0].counts.excluded = u64::MAX),
-        break_it(|request| request.rows[0].key.minute = MinuteId(i64::MAX)),
-        break_it(|request| request.rows[0].key.minute = MinuteId(i64::MIN)),
         break_it(|request| request.rows[0].range.end = u64::MAX),
         break_it(|request| request.streams[0].range.end = u64::MAX),
         break_it(|request| request.streams[0].tally.lines = u64::MAX),
-        break_it(|request| request.watermark_ms = Some(i64::MIN)),
-        break_it(|request| request.archived_to_ms = Some(i64::MAX)),
-        break_it(|request| request.streams[0].newest_ms = Some(i64::MAX)),
     ];
     for (index, request) in broken.into_iter().enumerate() {
         let error = engine.ingest(request).await.expect_err("it is refused").to_string();

@@ -8,7 +8,7 @@ use slo::cells::HourBlock;
 use slo::counts::{MinuteId, Sli};
 
 use super::EngineError;
-use super::core::{Core, Ladder, sealable};
+use super::core::{Core, Ladder, Sealable, sealable};
 use crate::store::{self, Change, StoreError, Transaction, alerts, counts as rows, ledger, reading, seals};
 
 /// Minutes of the ledger that are looked at at once by the wall clock.
@@ -17,7 +17,9 @@ const SLICE_MINUTES: i64 = 10;
 /// The same in event time, where nobody waits.
 const EVENT_SLICE_MINUTES: i64 = 1000;
 
-/// Entries of the ledger that a tick says, so that it is not held up for long: some hundred milliseconds of them.
+/// Minutes of the ledger that a tick says, and entries of SLOs in them, so that it is not held up for long: some hundred
+/// milliseconds of them.
+const MINUTES_A_TICK: usize = 1000;
 const ENTRIES_A_TICK: usize = 20_000;
 
 /// Amendments that are read at once.
@@ -34,8 +36,8 @@ pub(super) async fn say_some(core: &mut Core, tx: &mut Transaction) -> Result<()
     let series = core.counts.counted().count() * Sli::ALL.len();
     let mut said = 0;
     while let Said { minutes, more: true } = say(core, tx, SLICE_MINUTES).await? {
-        said += minutes * series;
-        if said >= ENTRIES_A_TICK {
+        said += minutes;
+        if said >= MINUTES_A_TICK || said * series >= ENTRIES_A_TICK {
             break;
         }
     }
@@ -118,9 +120,12 @@ pub(super) async fn look(core: &mut Core, tx: &mut Transaction, now: Timestamp) 
         |span: SignedDuration| MinuteId::of_timestamp(now.checked_sub(span).unwrap_or(Timestamp::MIN));
     let folded = rows::fold(tx, before(FOLDS_AFTER), before(WAITS_FOR_EXPORT)).await?;
     let mut unsealed = None;
-    for (month, first) in sealable(now) {
-        if seals::latest(tx, &month).await?.is_none() {
-            unsealed = Some(first);
+    // Of a month before the first count there is nothing to seal.
+    let first = core.counts.first();
+    for Sealable { month, span } in sealable(now) {
+        let has_counts = first.is_some_and(|first| first < span.to);
+        if has_counts && seals::latest(tx, &month).await?.is_none() {
+            unsealed = Some(span.from);
         }
     }
     let keep = core.keep(now, unsealed);

@@ -24,6 +24,9 @@ use crate::store::{self, ledger, seals};
 /// How long after its end a month is sealed at the earliest: late lines have come by then.
 pub const SEALS_AFTER: SignedDuration = SignedDuration::from_hours(72);
 
+/// Months that are sealed of their own accord after they ended: what claims to be older is no month that anyone waits for.
+const MONTHS_BACK: i32 = 13;
+
 /// Seals months.
 #[derive(Debug)]
 pub struct Keeper {
@@ -120,9 +123,12 @@ impl Keeper {
     async fn months(&self, now: Timestamp) -> anyhow::Result<Vec<(String, Timestamp)>> {
         let months = self.engine.with_figures(|figures| {
             let first = figures.counts.first()?;
-            let mut day: Date = TimeZone::UTC.to_datetime(first.start()).date().first_of_month();
+            let today = TimeZone::UTC.to_datetime(now).date();
+            let oldest = today.saturating_sub(MONTHS_BACK.months());
+            let first: Date = TimeZone::UTC.to_datetime(first.start()).date();
+            let mut day = first.max(oldest).first_of_month();
             let mut months = Vec::new();
-            while TimeZone::UTC.to_datetime(now).date() > day {
+            while today > day {
                 let month = (day.year(), day.month());
                 if is_kept(figures, month) {
                     months.push((format!("{:04}-{:02}", month.0, month.1), later(ends(figures, month))));

@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use slo::counts::MinuteId;
-use slo::window::{DAY, month_of};
+use slo::window::{DAY, Span, month_of};
 
 use super::Core;
 use crate::counts::KEEP_UNMEASURED_MINUTES;
@@ -32,13 +32,21 @@ pub(in super::super) struct Keep {
     pub(in super::super) most_incidents: i64,
 }
 
-/// Months that are over and may still be sealed, the newest first, each with its first minute: longer nothing waits for it.
-pub(in super::super) fn sealable(now: Timestamp) -> [(String, MinuteId); 2] {
-    let month = month_of(MinuteId::of_timestamp(now), &TimeZone::UTC).from;
-    let before = |month: MinuteId| month_of(month.plus(-1), &TimeZone::UTC).from;
-    let name = |month: MinuteId| month.start().strftime("%Y-%m").to_string();
-    let (last, one_more) = (before(month), before(before(month)));
-    [(name(last), last), (name(one_more), one_more)]
+/// A month that is over and may still be sealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in super::super) struct Sealable {
+    /// `YYYY-MM`.
+    pub(in super::super) month: String,
+    /// Its minutes.
+    pub(in super::super) span: Span,
+}
+
+/// Months that are over and may still be sealed, the newest first: longer nothing waits for it.
+pub(in super::super) fn sealable(now: Timestamp) -> [Sealable; 2] {
+    let of = |minute: MinuteId| month_of(minute, &TimeZone::UTC);
+    let last = of(of(MinuteId::of_timestamp(now)).from.plus(-1));
+    [last, of(last.from.plus(-1))]
+        .map(|span| Sealable { month: span.from.start().strftime("%Y-%m").to_string(), span })
 }
 
 impl Core {

@@ -15,7 +15,7 @@ use crate::cluster::Objects;
 use crate::overview::{ServiceView, SloView};
 
 /// A Service with annotations of ours.
-fn service(name: &str, annotations: &[(&str, &str)]) -> Arc<Service> {
+pub(super) fn service(name: &str, annotations: &[(&str, &str)]) -> Arc<Service> {
     let annotations =
         annotations.iter().map(|(key, value)| (format!("headroom.dev/{key}"), (*value).to_owned()));
     let (namespace, name) = ("shop".to_owned(), name.to_owned());
@@ -23,7 +23,7 @@ fn service(name: &str, annotations: &[(&str, &str)]) -> Arc<Service> {
 }
 
 /// A cluster with these Services, to all of which an Ingress routes.
-fn routed(services: Vec<Arc<Service>>) -> Objects {
+pub(super) fn routed(services: Vec<Arc<Service>>) -> Objects {
     let names = services.iter().map(|service| service.name.clone()).collect();
     let ingress =
         Ingress { namespace: "shop".to_owned(), name: "front".to_owned(), services: names, class: None };

@@ -15,20 +15,20 @@ use slo::sketch::Sketch;
 use super::{Clock, START, engine, engine_by, ledger};
 use crate::figures::{Figures, SLIS};
 
-const LINES: u64 = 24;
+pub(super) const LINES: u64 = 24;
 const LINE_BYTES: u64 = 10;
 const STREAMS: u64 = 4;
 
 /// A collector sends these lines of a stream.
 #[derive(Clone, Copy, Debug)]
-struct Sent {
-    collector: u8,
-    stream: u64,
-    from: u64,
-    to: u64,
+pub(super) struct Sent {
+    pub(super) collector: u8,
+    pub(super) stream: u64,
+    pub(super) from: u64,
+    pub(super) to: u64,
 }
 
-fn sent() -> impl Strategy<Value = Sent> {
+pub(super) fn sent() -> impl Strategy<Value = Sent> {
     (0..3_u8, 0..STREAMS, 0..LINES, 1..=LINES).prop_map(|(collector, stream, from, count)| Sent {
         collector,
         stream,
@@ -53,7 +53,7 @@ fn minute_of(stream: u64, line: u64) -> MinuteId {
     MinuteId(START + i64::try_from(line / 5 + stream % 2).unwrap())
 }
 
-fn request(sent: Sent) -> CountsRequest {
+pub(super) fn request(sent: Sent) -> CountsRequest {
     let stream = format!("s{}", sent.stream);
     let range = ByteRange { start: sent.from * LINE_BYTES, end: sent.to * LINE_BYTES };
     let mut cells: BTreeMap<(ServiceRef, Origin, MinuteId), (u64, u64)> = BTreeMap::new();
@@ -104,9 +104,9 @@ fn request(sent: Sent) -> CountsRequest {
     }
 }
 
-type Dump = BTreeMap<(String, Origin, Sli), Vec<(MinuteId, Minute)>>;
+pub(super) type Dump = BTreeMap<(String, Origin, Sli), Vec<(MinuteId, Minute)>>;
 
-fn dump(figures: &Figures<'_>) -> Dump {
+pub(super) fn dump(figures: &Figures<'_>) -> Dump {
     let mut dump = Dump::new();
     for (service, origin, source) in figures.counts.services() {
         for sli in SLIS {
@@ -120,7 +120,7 @@ fn dump(figures: &Figures<'_>) -> Dump {
 }
 
 /// A copy of the store as it lies on the disk, as a kill would leave it.
-fn copy(dir: &Path) -> tempfile::TempDir {
+pub(super) fn copy(dir: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
     for name in ["engine.db", "engine.db-wal"] {
         if dir.join(name).exists() {
@@ -193,7 +193,7 @@ async fn no_line_counts_twice(all: &[Sent], nested: bool) {
 }
 
 /// Blocks of 4 lines, or all of them: none cuts through another. (Two sizes of blocks would: neighbours are joined.)
-fn nest(sent: Sent) -> Sent {
+pub(super) fn nest(sent: Sent) -> Sent {
     match sent.to - sent.from {
         0..12 => Sent { from: sent.from / 4 * 4, to: sent.from / 4 * 4 + 4, ..sent },
         _ => Sent { from: 0, to: LINES, ..sent },
@@ -208,7 +208,7 @@ async fn a_range_that_cuts_through_several_counts_no_line_twice() {
     no_line_counts_twice(&[sent(0, 10), sent(5, 15), sent(0, 12)], false).await;
 }
 
-fn run(test: impl Future<Output = ()>) {
+pub(super) fn run(test: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
 }
 

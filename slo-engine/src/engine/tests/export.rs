@@ -14,7 +14,7 @@ use crate::export::document::{CountDocument, Document};
 use crate::store::counts::StoredRow;
 
 /// Documents by id.
-type Index = BTreeMap<String, Value>;
+pub(super) type Index = BTreeMap<String, Value>;
 
 fn put(index: &mut Index, documents: &[Document]) {
     for document in documents {
@@ -27,7 +27,7 @@ fn at(minute: i64) -> Timestamp {
 }
 
 /// Writes everything; `cut` ends after so many slices, the last of which is written but not cleared.
-async fn export(engine: &Engine, now: Timestamp, index: &mut Index, cut: Option<usize>) {
+pub(super) async fn export(engine: &Engine, now: Timestamp, index: &mut Index, cut: Option<usize>) {
     let environment = Environment::default();
     engine.plan_export(&environment, now).await.unwrap();
     let mut slices = 0;

@@ -53,7 +53,7 @@ pub(super) async fn states(engine: &Engine, minutes: std::ops::Range<i64>) -> St
 }
 
 /// Keys of open alerts as (service, slo), and how many incidents there ever were.
-async fn alerts(engine: &Engine) -> (Vec<String>, usize) {
+pub(super) async fn alerts(engine: &Engine) -> (Vec<String>, usize) {
     let incidents = engine.incidents().await.unwrap();
     let open = incidents.iter().filter(|incident| incident.alert.resolved_at.is_none());
     (open.map(|i| format!("{} {}", i.alert.service, i.alert.slo)).collect(), incidents.len())
