@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use clap::ValueEnum;
+
 use crate::config::Config;
 use crate::failure::Failure;
 
@@ -15,6 +17,15 @@ pub(crate) mod report;
 pub(crate) mod serve;
 pub(crate) mod up;
 pub(crate) mod validate;
+
+/// Format of what is printed on stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// Text for people.
+    Text,
+    /// One JSON document.
+    Json,
+}
 
 /// Looks up a variable of this process's environment.
 fn env(name: &str) -> Option<String> {

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use search::Client;
 
-use super::load;
+use super::{Output, load};
 use crate::bootstrap::{install, text};
 use crate::failure::Failure;
 
@@ -18,18 +18,9 @@ pub(crate) struct BootstrapArgs {
     /// Changes nothing; shows what would be changed.
     #[arg(long)]
     dry_run: bool,
-    /// How to print it.
+    /// What to print on stdout.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
-}
-
-/// How to print.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// For people.
-    Text,
-    /// For programs.
-    Json,
 }
 
 /// Installs what is wanted, or says what would be.

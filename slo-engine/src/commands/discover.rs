@@ -5,12 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::ValueEnum;
 use kubernetes::Access;
 use prometheus::Registry;
 use slo::counts::MinuteId;
 
-use super::load;
+use super::{Output, load};
 use crate::app::App;
 use crate::cluster::discover::{Discovery, seen, text};
 use crate::cluster::watch::{Watched, now};
@@ -37,15 +36,6 @@ pub(crate) struct DiscoverArgs {
     /// What to print on stdout.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
-}
-
-/// Format of what is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// A table and what is wrong.
-    Text,
-    /// One JSON document.
-    Json,
 }
 
 /// Lists once and prints.

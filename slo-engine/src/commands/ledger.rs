@@ -2,9 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
-
-use super::{load, state};
+use super::{Output, load, state};
 use crate::chain::{Chain, Ledger, Minute};
 use crate::failure::Failure;
 use crate::store::Store;
@@ -18,15 +16,6 @@ pub(crate) struct LedgerArgs {
     /// What to print on stdout.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
-}
-
-/// Format of what is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// A line a minute, service and SLI.
-    Text,
-    /// One JSON document.
-    Json,
 }
 
 /// Reads the store and says what its ledger says.

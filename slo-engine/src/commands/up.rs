@@ -3,8 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::ValueEnum;
-
+use super::Output;
 use crate::failure::Failure;
 use crate::table;
 use crate::up::{Read, Run, Wanted};
@@ -28,15 +27,6 @@ pub(crate) struct UpArgs {
     /// What to print on stdout.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
-}
-
-/// Format of what is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// Tables for people.
-    Text,
-    /// One JSON document.
-    Json,
 }
 
 /// Runs until the input is read, or until it is told to end.

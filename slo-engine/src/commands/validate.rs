@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
 use serde::Serialize;
 use settings::{Problem, Problems};
 
-use super::env;
+use super::{Output, env};
 use crate::config::Config;
 use crate::failure::Failure;
 
@@ -16,18 +15,9 @@ pub(crate) struct ValidateArgs {
     /// Configuration, YAML or TOML.
     #[arg(long)]
     config: PathBuf,
-    /// What to print on stdout.
+    /// What to print on stdout; mistakes are told on stderr too.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
-}
-
-/// Format of what is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// A line for people, where nothing is wrong.
-    Text,
-    /// One JSON document.
-    Json,
 }
 
 /// What is said of a configuration.
