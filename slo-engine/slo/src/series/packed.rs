@@ -48,8 +48,8 @@ pub(super) fn pack(minutes: &[Minute; MINUTES]) -> Vec<u8> {
     out.push(if alike { states[0] as u8 } else { MIXED });
     let of: [fn(Counts) -> u64; 3] = [|c| c.total, |c| c.bad, |c| c.excluded];
     let columns = of.map(|of| minutes.map(|minute| of(minute.counts())));
-    for column in &columns {
-        let (base, width) = frame(column);
+    let frames = columns.each_ref().map(frame);
+    for (column, (base, width)) in columns.iter().zip(frames) {
         out.push(width as u8);
         leb128::put(&mut out, base);
         if width > 0 {
@@ -59,8 +59,7 @@ pub(super) fn pack(minutes: &[Minute; MINUTES]) -> Vec<u8> {
     if !alike {
         put_planes(&mut out, &states, 0, 2);
     }
-    for column in &columns {
-        let (base, width) = frame(column);
+    for (column, (base, width)) in columns.iter().zip(frames) {
         put_planes(&mut out, column, base, width);
     }
     out
