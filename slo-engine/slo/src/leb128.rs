@@ -1,21 +1,25 @@
-//! Numbers and names as bytes: LEB128, signed ones zigzag, names by what they share with the one before.
+//! Numbers and names as bytes: LEB128, signed ones zigzag, names by what they share with the one before or with their
+//! length; read back without trust.
 
 /// What is wrong with bytes, and where.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Broken {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("at byte {at}: {what}")]
+pub struct Broken {
     /// Offset of the byte behind the last one that was understood.
-    pub(crate) at: usize,
+    pub at: usize,
     /// What was expected or found.
-    pub(crate) what: &'static str,
+    pub what: &'static str,
 }
 
 /// Bytes that are read from front to back, whoever wrote them.
-pub(crate) struct Input<'a> {
+#[derive(Clone, Debug)]
+pub struct Input<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-pub(crate) fn put(out: &mut Vec<u8>, mut number: u64) {
+/// Writes a number.
+pub fn put(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
         number >>= 7;
@@ -23,34 +27,46 @@ pub(crate) fn put(out: &mut Vec<u8>, mut number: u64) {
     out.push(number as u8);
 }
 
-/// A signed number: small ones of either sign are short.
-pub(crate) fn put_signed(out: &mut Vec<u8>, number: i64) {
+/// Writes a signed number: small ones of either sign are short.
+pub fn put_signed(out: &mut Vec<u8>, number: i64) {
     put(out, ((number << 1) ^ (number >> 63)) as u64);
 }
 
-/// A name as the length that it shares with the one before, and the rest.
-pub(crate) fn put_name(out: &mut Vec<u8>, before: &str, name: &str) {
+/// Writes a name as the length that it shares with the one before, and the rest.
+pub fn put_name(out: &mut Vec<u8>, before: &str, name: &str) {
     let shared = before.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count();
     put(out, shared as u64);
     put(out, (name.len() - shared) as u64);
     out.extend(&name.as_bytes()[shared..]);
 }
 
+/// Writes bytes with their length in front.
+pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put(out, bytes.len() as u64);
+    out.extend(bytes);
+}
+
 impl<'a> Input<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+    /// From the first byte on.
+    pub fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0 }
     }
 
     /// How many bytes are left.
-    pub(crate) fn left(&self) -> usize {
+    pub fn left(&self) -> usize {
         self.bytes.len() - self.at
     }
 
-    pub(crate) fn broken(&self, what: &'static str) -> Broken {
+    /// What is wrong here.
+    pub fn broken(&self, what: &'static str) -> Broken {
         Broken { at: self.at, what }
     }
 
-    pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8], Broken> {
+    /// The next `len` bytes.
+    ///
+    /// # Errors
+    /// There are not so many.
+    pub fn take(&mut self, len: usize) -> Result<&'a [u8], Broken> {
         let end = self.at.checked_add(len);
         let taken =
             end.and_then(|end| self.bytes.get(self.at..end)).ok_or(self.broken("it ends too early"))?;
@@ -58,11 +74,21 @@ impl<'a> Input<'a> {
         Ok(taken)
     }
 
-    pub(crate) fn byte(&mut self) -> Result<u8, Broken> {
-        Ok(self.take(1)?[0])
+    /// The next byte.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn byte(&mut self) -> Result<u8, Broken> {
+        let byte = self.bytes.get(self.at).copied().ok_or(self.broken("it ends too early"))?;
+        self.at += 1;
+        Ok(byte)
     }
 
-    pub(crate) fn number(&mut self) -> Result<u64, Broken> {
+    /// The next number.
+    ///
+    /// # Errors
+    /// The bytes end, or the number has more than 64 bits.
+    pub fn number(&mut self) -> Result<u64, Broken> {
         let mut number = 0;
         for shift in (0..70).step_by(7) {
             let byte = self.byte()?;
@@ -78,12 +104,38 @@ impl<'a> Input<'a> {
         Err(self.broken("a number beyond 64 bits"))
     }
 
-    pub(crate) fn signed(&mut self) -> Result<i64, Broken> {
+    /// How many things follow. Each takes a byte at least, so more than there are bytes is a mistake.
+    ///
+    /// # Errors
+    /// There is no number, or not enough behind it.
+    pub fn count(&mut self) -> Result<usize, Broken> {
+        let count = usize::try_from(self.number()?).ok().filter(|count| *count <= self.left());
+        count.ok_or(self.broken("more things than bytes"))
+    }
+
+    /// Bytes with their length in front.
+    ///
+    /// # Errors
+    /// There are not so many.
+    pub fn bytes(&mut self) -> Result<&'a [u8], Broken> {
+        let len = self.count()?;
+        self.take(len)
+    }
+
+    /// The next signed number.
+    ///
+    /// # Errors
+    /// See [`Input::number`].
+    pub fn signed(&mut self) -> Result<i64, Broken> {
         let zigzag = self.number()?;
         Ok((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64))
     }
 
-    pub(crate) fn name(&mut self, before: &str) -> Result<String, Broken> {
+    /// The next name, by the one before.
+    ///
+    /// # Errors
+    /// The bytes end, it shares more than there is, or it is not UTF-8.
+    pub fn name(&mut self, before: &str) -> Result<String, Broken> {
         let (shared, rest) = (self.number()? as usize, self.number()? as usize);
         let shared =
             before.as_bytes().get(..shared).ok_or(self.broken("a name shares more than there is"))?;

@@ -5,7 +5,7 @@ pub mod burn;
 pub mod cells;
 pub mod counts;
 pub mod episode;
-mod leb128;
+pub mod leb128;
 pub mod ledger;
 pub mod low_traffic;
 pub mod objective;

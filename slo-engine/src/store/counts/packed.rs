@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use slo::counts::{ByteRange, CountRow, Counts, MinuteId, Origin, RowKey, ServiceRef, Sli};
-
+use slo::leb128::{Broken, Input, put, put_bytes};
 use slo::sketch::Sketch;
 
-use super::super::bytes::{Input, Malformed, compress, decompress, put, put_bytes};
+use super::super::bytes::{compress, decompress};
 use super::super::{StoreError, reading};
 use super::StoredRow;
 
@@ -73,23 +73,23 @@ fn put_all(out: &mut Vec<u8>, numbers: &[u64]) {
     numbers.iter().for_each(|&number| put(out, number));
 }
 
-fn rows(stream: &str, minute: MinuteId, bytes: &[u8]) -> Result<Vec<StoredRow>, Malformed> {
+fn rows(stream: &str, minute: MinuteId, bytes: &[u8]) -> Result<Vec<StoredRow>, Broken> {
     let mut input = Input::new(bytes);
     let mut heads: Vec<(ServiceRef, Origin, Sli, u32, Vec<u64>)> = Vec::new();
     for _ in 0..input.count()? {
-        let service = serde_json::from_slice(input.bytes()?).map_err(|_| input.malformed("a service"))?;
+        let service = serde_json::from_slice(input.bytes()?).map_err(|_| input.broken("not a service"))?;
         let origin = [Origin::Ingress, Origin::Application].into_iter().nth(usize::from(input.byte()?));
-        let origin = origin.ok_or_else(|| input.malformed("a kind of log"))?;
+        let origin = origin.ok_or_else(|| input.broken("an unknown kind of log"))?;
         let sli = Sli::ALL.into_iter().nth(usize::from(input.byte()?));
-        let sli = sli.ok_or_else(|| input.malformed("an SLI"))?;
-        let version = u32::try_from(input.number()?).map_err(|_| input.malformed("a version"))?;
+        let sli = sli.ok_or_else(|| input.broken("an unknown SLI"))?;
+        let version = u32::try_from(input.number()?).map_err(|_| input.broken("a version beyond 32 bits"))?;
         heads.push((service, origin, sli, version, all(&mut input)?));
     }
     let count = input.count()?;
     (0..count)
         .map(|_| {
             let mark = input.number()?;
-            let head = heads.get((mark >> 1) as usize).ok_or_else(|| input.malformed("a row's head"))?;
+            let head = heads.get((mark >> 1) as usize).ok_or_else(|| input.broken("a row without a head"))?;
             let (service, origin, sli, version, edges_us) = head.clone();
             let key = RowKey { stream: stream.to_owned(), service, origin, sli, version, minute };
             Ok(StoredRow { row: row(&mut input, key)?, edges_us, partial: mark & 1 == 1 })
@@ -97,22 +97,23 @@ fn rows(stream: &str, minute: MinuteId, bytes: &[u8]) -> Result<Vec<StoredRow>, 
         .collect()
 }
 
-fn row(input: &mut Input<'_>, key: RowKey) -> Result<CountRow, Malformed> {
+fn row(input: &mut Input<'_>, key: RowKey) -> Result<CountRow, Broken> {
     let start = input.number()?;
-    let end = start.checked_add(input.number()?).ok_or_else(|| input.malformed("a byte range"))?;
+    let end =
+        start.checked_add(input.number()?).ok_or_else(|| input.broken("a byte range beyond 64 bits"))?;
     let counts = Counts { total: input.number()?, bad: input.number()?, excluded: input.number()? };
     let ladder = all(input)?;
     let (mut buckets, mut bucket) = (Vec::new(), 0_u64);
     for _ in 0..input.count()? {
         bucket = bucket.saturating_add(input.number()?);
-        let bucket = u16::try_from(bucket).map_err(|_| input.malformed("a bucket of a sketch"))?;
+        let bucket = u16::try_from(bucket).map_err(|_| input.broken("a bucket beyond a sketch"))?;
         buckets.push((bucket, input.number()?));
     }
     let range = ByteRange { start, end };
     Ok(CountRow { key, range, counts, ladder, sketch: Sketch::from_entries(buckets) })
 }
 
-fn all(input: &mut Input<'_>) -> Result<Vec<u64>, Malformed> {
+fn all(input: &mut Input<'_>) -> Result<Vec<u64>, Broken> {
     (0..input.count()?).map(|_| input.number()).collect()
 }
 
