@@ -9,7 +9,7 @@ use slo::ledger::{Block, EntryState, Tip, table};
 use crate::discovery::sli_name;
 use crate::seal::Seal;
 use crate::store::ledger::{self, StoredBlock, Told};
-use crate::store::{StoreError, Transaction, hex, meta, seals};
+use crate::store::{FILLED_MS, StoreError, Transaction, hex, meta_number, seals};
 
 /// A ledger, verified.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -61,7 +61,7 @@ impl Chain {
     /// # Errors
     /// The store failed, or a block cannot be read.
     pub async fn read(tx: &mut Transaction) -> Result<Self, StoreError> {
-        let filled_ms = meta(tx, "filled_ms").await?.and_then(|text| text.parse().ok());
+        let filled_ms = meta_number(tx, FILLED_MS).await?;
         Ok(Self {
             blocks: ledger::stored(tx).await?,
             told: ledger::told(tx).await?,

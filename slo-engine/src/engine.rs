@@ -36,9 +36,6 @@ use writer::Writer;
 /// Key of how far filling has come: absent in a store that was never filled.
 const REFILL: &str = "refill";
 
-/// Key of when filling ended, in milliseconds since 1970.
-const FILLED_MS: &str = "filled_ms";
-
 /// Requests that wait for the writer before whoever comes next waits too.
 const QUEUE: usize = 1024;
 

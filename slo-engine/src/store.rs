@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::sqlite::{
@@ -65,6 +66,9 @@ const READER_WAITS: Duration = Duration::from_secs(5);
 
 /// Pages that a look gives back to the file system.
 const VACUUM_PAGES: u32 = 2000;
+
+/// Key of when filling ended, in milliseconds since 1970.
+pub const FILLED_MS: &str = "filled_ms";
 
 /// Key of what tells this store from one that was lost before.
 const IDENTITY: &str = "identity";
@@ -186,7 +190,7 @@ impl Store {
     /// Takes the right to write: whoever had it before is refused from now on.
     pub async fn take_epoch(&self) -> Result<u64, StoreError> {
         let mut tx = self.begin().await?;
-        let last = meta(&mut tx, EPOCH).await?.and_then(|text| text.parse::<u64>().ok());
+        let last: Option<u64> = meta_number(&mut tx, EPOCH).await?;
         let epoch = last.map_or(1, |last| last + 1);
         set_meta(&mut tx, EPOCH, &epoch.to_string()).await?;
         commit(tx).await?;
@@ -196,7 +200,7 @@ impl Store {
     /// Starts a transaction of whoever holds `epoch`.
     pub async fn begin_as(&self, epoch: u64) -> Result<Transaction, StoreError> {
         let mut tx = self.begin().await?;
-        match meta(&mut tx, EPOCH).await?.and_then(|text| text.parse::<u64>().ok()) {
+        match meta_number(&mut tx, EPOCH).await? {
             Some(holder) if holder != epoch => Err(StoreError::Fenced { epoch, holder }),
             _ => Ok(tx),
         }
@@ -339,6 +343,11 @@ pub async fn meta(tx: &mut Transaction, key: &str) -> Result<Option<String>, Sto
         .await
         .map_err(doing("read the meta table"))?;
     Ok(row.map(|row| row.get(0)))
+}
+
+/// Reads a number of the `meta` table; what is none is as if it were not there.
+pub async fn meta_number<T: FromStr>(tx: &mut Transaction, key: &str) -> Result<Option<T>, StoreError> {
+    Ok(meta(tx, key).await?.and_then(|text| text.parse().ok()))
 }
 
 /// Writes a value of the `meta` table.

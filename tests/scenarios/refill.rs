@@ -22,7 +22,7 @@ use crate::engine;
 async fn last_words(data_dir: &Path) -> Result<slo::ledger::Table> {
     let store = Store::open(&data_dir.join("engine.db")).await?;
     let mut tx = store.begin().await?;
-    let blocks = ledger::blocks(&mut tx).await?;
+    let blocks: Vec<_> = ledger::stored(&mut tx).await?.into_iter().map(|stored| stored.block).collect();
     ensure!(!blocks.is_empty(), "the ledger is empty");
     verify_chain(Tip::START, &blocks)?;
     Ok(table(&blocks))

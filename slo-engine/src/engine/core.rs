@@ -79,6 +79,9 @@ pub(super) struct Note {
     pub(super) until: MinuteId,
 }
 
+/// Key of the minute (exclusive) up to which was judged.
+pub(super) const JUDGED_TO: &str = "judged_to";
+
 /// Minutes that a note is told after its cause was last seen.
 const NOTED_FOR: i64 = 60;
 
@@ -138,7 +141,7 @@ impl Core {
             }
         }
         if let Some(minute) = self.judged_to {
-            changes.push(Change::Meta("judged_to", minute.0.to_string()));
+            changes.push(Change::Meta(JUDGED_TO, minute.0.to_string()));
         }
         while let Some(command) = self.escalations.next_command() {
             changes.push(match command {

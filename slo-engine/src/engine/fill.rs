@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::work::{Fill, Filled, HeldRanges, Work};
-use super::{Engine, EngineError, FILLED_MS, REFILL};
+use super::{Engine, EngineError, REFILL};
 use crate::store::{self, counts as store_counts};
 
 /// Whether the state is being filled.
@@ -90,7 +90,7 @@ impl Engine {
         let mut tx = self.store.begin().await?;
         store::set_meta(&mut tx, REFILL, word).await?;
         if let Some(at) = at {
-            store::set_meta(&mut tx, FILLED_MS, &at.as_millisecond().to_string()).await?;
+            store::set_meta(&mut tx, store::FILLED_MS, &at.as_millisecond().to_string()).await?;
         }
         Ok(store::commit(tx).await?)
     }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use slo::counts::MinuteId;
 
 use super::core::{self, Core};
-use super::{Caps, Clock, EngineError, FILLED_MS};
+use super::{Caps, Clock, EngineError};
 use crate::cluster::{Cluster, Name};
 use crate::counts::Counts;
 use crate::specs::Specs;
@@ -49,7 +49,7 @@ pub(super) async fn core(
         clock,
         caps,
         stale: false,
-        judged_to: minute(tx, "judged_to").await?,
+        judged_to: minute(tx, core::JUDGED_TO).await?,
         listening_since: None,
         episodes: episodes.into_iter().map(|(service, sli, state)| ((service, sli), state)).collect(),
         escalations: Escalations::restore(policies.clone(), store_alerts::incidents(tx).await?),
@@ -113,11 +113,11 @@ pub(super) async fn counts(
 }
 
 async fn minute(tx: &mut Transaction, key: &str) -> Result<Option<MinuteId>, StoreError> {
-    Ok(store::meta(tx, key).await?.and_then(|text| text.parse().ok()).map(MinuteId))
+    Ok(store::meta_number(tx, key).await?.map(MinuteId))
 }
 
 /// When filling ended, if it was ever begun.
 async fn filled_at(tx: &mut Transaction) -> Result<Option<Timestamp>, StoreError> {
-    let ms = store::meta(tx, FILLED_MS).await?.and_then(|text| text.parse().ok());
+    let ms = store::meta_number(tx, store::FILLED_MS).await?;
     Ok(ms.and_then(|ms| Timestamp::from_millisecond(ms).ok()))
 }

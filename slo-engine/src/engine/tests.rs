@@ -136,7 +136,7 @@ async fn run(dir: &std::path::Path, requests: &[CountsRequest]) -> Overview {
 async fn ledger(dir: &std::path::Path) -> Vec<slo::ledger::Block> {
     let store = Store::open(&dir.join("engine.db")).await.unwrap();
     let mut tx = store.begin().await.unwrap();
-    store::ledger::blocks(&mut tx).await.unwrap()
+    store::ledger::stored(&mut tx).await.unwrap().into_iter().map(|stored| stored.block).collect()
 }
 
 #[tokio::test]

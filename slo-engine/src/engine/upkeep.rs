@@ -64,7 +64,7 @@ async fn say(core: &mut Core, tx: &mut Transaction, span: i64) -> Result<Said, E
     // What was forgotten meanwhile has its last word.
     let kept = core.counts.kept_from();
     for &minute in amendments.iter().filter(|minute| kept.is_none_or(|kept| kept <= **minute)) {
-        let said = ledger::blocks_of(tx, minute).await?;
+        let said = ledger::blocks_between(tx, minute, minute.plus(1)).await?;
         let ladders = cells.ladders(tx, minute).await?;
         let changes = core.say(minute, &said, ladders).map_err(reading("ledger"))?;
         store::apply(tx, &changes).await?;

@@ -5,7 +5,7 @@ use slo::ledger::{Block, Tip};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::{StoreError, Transaction, doing, hex, meta, reading, set_meta};
+use super::{StoreError, Transaction, doing, hex, meta, meta_number, reading, set_meta};
 
 /// Level of compression; a block is small, so a higher one gains nothing.
 const ZSTD_LEVEL: i32 = 3;
@@ -84,7 +84,7 @@ pub async fn stored(tx: &mut Transaction) -> Result<Vec<StoredBlock>, StoreError
 
 /// What the store says of its chain beside the blocks.
 pub async fn told(tx: &mut Transaction) -> Result<Told, StoreError> {
-    let to = meta(tx, LEDGER_TO).await?.and_then(|text| text.parse().ok()).map(MinuteId);
+    let to = meta_number(tx, LEDGER_TO).await?.map(MinuteId);
     Ok(Told { tip: told_tip(tx).await?, to, broken: meta(tx, BROKEN).await? })
 }
 
@@ -105,15 +105,6 @@ pub async fn tip(tx: &mut Transaction) -> Result<Tip, StoreError> {
     Ok(Tip { next: last.number() + 1, hash: last.hash() })
 }
 
-/// Every block, in the order of the chain.
-pub async fn blocks(tx: &mut Transaction) -> Result<Vec<Block>, StoreError> {
-    let rows = sqlx::query("SELECT body FROM ledger ORDER BY seq")
-        .fetch_all(&mut **tx)
-        .await
-        .map_err(doing("read the ledger"))?;
-    rows.iter().map(block).collect()
-}
-
 /// The blocks about minutes of `[from, to)`, in the order of the chain.
 pub async fn blocks_between(
     tx: &mut Transaction,
@@ -123,16 +114,6 @@ pub async fn blocks_between(
     let rows = sqlx::query("SELECT body FROM ledger WHERE minute >= $1 AND minute < $2 ORDER BY seq")
         .bind(from.0)
         .bind(to.0)
-        .fetch_all(&mut **tx)
-        .await
-        .map_err(doing("read the ledger"))?;
-    rows.iter().map(block).collect()
-}
-
-/// The blocks of a minute, in the order of the chain.
-pub async fn blocks_of(tx: &mut Transaction, minute: MinuteId) -> Result<Vec<Block>, StoreError> {
-    let rows = sqlx::query("SELECT body FROM ledger WHERE minute = $1 ORDER BY seq")
-        .bind(minute.0)
         .fetch_all(&mut **tx)
         .await
         .map_err(doing("read the ledger"))?;
