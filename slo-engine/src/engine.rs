@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use slo::counts::{CountsReply, CountsRequest, Held};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-use crate::cluster::{Cluster, Name, Objects};
+use crate::cluster::{Name, Objects};
 use crate::figures::Figures;
 use crate::metrics::Metrics;
 use crate::refused::RefusedWriters;
@@ -231,13 +231,8 @@ impl Engine {
     }
 
     /// Runs `show` over the figures as of the last commit.
-    pub async fn with_figures<T>(&self, show: impl FnOnce(&Figures<'_>) -> T) -> Result<T, EngineError> {
-        Ok(show(&self.snapshot().figures()))
-    }
-
-    /// What is known of the cluster.
-    pub async fn cluster(&self) -> Arc<Cluster> {
-        self.snapshot().cluster.clone()
+    pub fn with_figures<T>(&self, show: impl FnOnce(&Figures<'_>) -> T) -> T {
+        show(&self.snapshot().figures())
     }
 
     /// Its metrics.

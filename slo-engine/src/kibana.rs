@@ -10,7 +10,7 @@ use dashboards::{Export, Kibana, SavedObject, ServiceDashboard, Workload};
 
 use crate::config::Config;
 use crate::discovery::Service;
-use crate::engine::{Engine, EngineError};
+use crate::engine::Engine;
 use crate::figures::{Figures, SLIS};
 
 /// Name of the file that holds everything.
@@ -30,12 +30,9 @@ impl Target {
     }
 
     /// The overview and the dashboard of each service that the engine knows, not made yet.
-    ///
-    /// # Errors
-    /// The engine's figures cannot be had.
-    pub async fn boards(&self, engine: &Engine) -> Result<Boards, EngineError> {
-        let (services, environment) = (self.services(engine).await?, self.environment.clone());
-        Ok(Boards { services, environment, space: self.space().to_owned() })
+    pub fn boards(&self, engine: &Engine) -> Boards {
+        let (services, environment) = (self.services(engine), self.environment.clone());
+        Boards { services, environment, space: self.space().to_owned() }
     }
 
     /// Everything as one export.
@@ -44,8 +41,8 @@ impl Target {
     }
 
     /// What the dashboards are of.
-    pub(crate) async fn services(&self, engine: &Engine) -> Result<Vec<ServiceDashboard>, EngineError> {
-        engine.with_figures(|figures| services(figures, self.config.as_ref())).await
+    pub(crate) fn services(&self, engine: &Engine) -> Vec<ServiceDashboard> {
+        engine.with_figures(|figures| services(figures, self.config.as_ref()))
     }
 
     /// The overview and a dashboard for each service.
@@ -175,7 +172,7 @@ impl Updater {
     }
 
     async fn bring(&mut self, engine: &Engine) -> anyhow::Result<usize> {
-        let mut objects = self.target.render(&self.target.services(engine).await?);
+        let mut objects = self.target.render(&self.target.services(engine));
         objects.retain(|object| self.brought.get(&object.id) != Some(&hash(object)));
         if objects.is_empty() {
             return Ok(0);

@@ -33,7 +33,7 @@ pub(super) async fn dashboards(
     query.only(&[])?;
     let turn = api.downloads.turn().await?;
     let target = api.dashboards.clone();
-    let boards = api.heavy(move |engine| async move { Ok(target.boards(&engine).await?) }).await?;
+    let boards = api.heavy(move |engine| async move { Ok(target.boards(&engine)) }).await?;
     let mut head = head(Kind::Ndjson, &boards.tag(), wants.coding);
     if wants.has(&boards.tag()) {
         return Ok((StatusCode::NOT_MODIFIED, head).into_response());

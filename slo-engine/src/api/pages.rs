@@ -7,6 +7,7 @@ use super::query::Query;
 use super::refusal::Refusal;
 use super::{Api, now};
 use crate::discovery::Service;
+use crate::figures;
 use crate::page::{self, list, service};
 
 /// More pages than there can be.
@@ -19,9 +20,10 @@ pub(super) async fn list(State(api): State<Api>, wants: Wants, query: Query) -> 
     let refused = api.refused_writers(now());
     api.heavy(move |engine| async move {
         let incidents = engine.pressing_incidents().await?;
-        let (input, mut warnings) = engine.books().await?;
-        warnings.splice(0..0, refused);
-        let services = engine.with_figures(|figures| list::Services::of(figures, &asked)).await?;
+        let snapshot = engine.snapshot();
+        let services = list::Services::of(&snapshot.figures(), &asked);
+        let warnings = refused.into_iter().chain(snapshot.warnings.iter().cloned()).collect();
+        let input = figures::input(&snapshot.tally);
         let model = list::List { asked: &asked, services, incidents: &incidents, input, warnings };
         Ok(Answer::new(Kind::Html, list::render(&model).into_string().into_bytes(), &wants))
     })
@@ -52,7 +54,7 @@ pub(super) async fn raw_service(
 
 async fn shown(api: &Api, wanted: Service, wants: Wants) -> Result<Answer, Refusal> {
     api.heavy(move |engine| async move {
-        let (window, found) = engine.with_figures(|figures| (figures.window(), figures.one(&wanted))).await?;
+        let (window, found) = engine.with_figures(|figures| (figures.window(), figures.one(&wanted)));
         let Some((view, details)) = found else {
             return Err(Refusal::not_found(format!(
                 "there is no service {:?}: the page lists them",

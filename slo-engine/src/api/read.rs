@@ -20,13 +20,9 @@ pub(super) async fn overview(State(api): State<Api>, wants: Wants, query: Query)
     query.only(&[])?;
     let refused = api.refused_writers(now());
     api.heavy(move |engine| async move {
-        let incidents = engine.incidents().await?;
-        let (input, mut warnings) = engine.books().await?;
-        warnings.extend(refused);
-        let alerts = incidents.iter().rev().map(|incident| incident.alert.clone()).collect();
-        let (window, services) =
-            engine.with_figures(|figures| (figures.window(), figures.services())).await?;
-        Ok(Answer::json(&Overview { window, services, alerts, input, warnings }, &wants))
+        let mut overview = engine.overview().await?;
+        overview.warnings.extend(refused);
+        Ok(Answer::json(&overview, &wants))
     })
     .await
 }
@@ -46,8 +42,7 @@ pub(super) async fn slos(State(api): State<Api>, wants: Wants, query: Query) -> 
     let (limit, filter) = (query.whole("limit", PAGE, LARGEST_PAGE)?, query.filter()?);
     api.heavy(move |engine| async move {
         let after = query.text("after");
-        let (details, more) =
-            engine.with_figures(|figures| figures.details_after(after, &filter, limit)).await?;
+        let (details, more) = engine.with_figures(|figures| figures.details_after(after, &filter, limit));
         let last = details.last().filter(|_| more);
         let next = last.map(|last| query.with("/v1/slos", "after", &last.id));
         Ok(Answer::json(&details, &wants).next(next))
@@ -66,7 +61,7 @@ pub(super) async fn slo(
 ) -> Result<Answer, Refusal> {
     query.only(&[])?;
     api.heavy(move |engine| async move {
-        let found = engine.with_figures(|figures| figures.detail_of(&id)).await?;
+        let found = engine.with_figures(|figures| figures.detail_of(&id));
         let missing = || Refusal::not_found(format!("there is no SLO {id:?}: GET /v1/slos lists them"));
         Ok(Answer::json(&found.ok_or_else(missing)?, &wants))
     })

@@ -49,7 +49,7 @@ pub(crate) async fn main(command: &DashboardsCommand) -> Result<(), Failure> {
     let target = Target::of(&config);
     let kibana = config.dashboards.as_ref().map(Kibana::new).transpose().map_err(anyhow::Error::from)?;
     let app = App::open(config, clock, &Registry::new()).await?;
-    let services = target.services(&app.engine).await?;
+    let services = target.services(&app.engine);
     app.stop().await;
     let objects = target.render(&services);
     match (command, kibana) {

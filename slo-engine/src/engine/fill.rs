@@ -61,7 +61,7 @@ impl Engine {
     }
 
     /// When a state that was lost was full again; nothing where none was lost.
-    pub async fn filled_at(&self) -> Option<Timestamp> {
+    pub fn filled_at(&self) -> Option<Timestamp> {
         self.snapshot().filled_at
     }
 

@@ -6,7 +6,7 @@ use super::{Engine, EngineError};
 use crate::cluster::Name;
 use crate::discovery::Service;
 use crate::figures;
-use crate::overview::{AlertView, Detail, IncidentView, InputView, NoticeView, Overview, PageModel};
+use crate::overview::{AlertView, Detail, IncidentView, NoticeView, Overview, PageModel};
 use crate::snapshot::Snapshot;
 use crate::store::alerts::{self as store_alerts, IncidentQuery};
 use crate::store::counts as store_counts;
@@ -25,8 +25,8 @@ impl Engine {
     }
 
     /// Every SLO with its charts.
-    pub async fn details(&self) -> Result<Vec<Detail>, EngineError> {
-        self.with_figures(|figures| figures.details()).await
+    pub fn details(&self) -> Vec<Detail> {
+        self.with_figures(|figures| figures.details())
     }
 
     /// Streams that people should look at: path, lines, and why it could not be read to its end (nothing: it held lines but
@@ -49,12 +49,6 @@ impl Engine {
         let notices = store_alerts::notices(&mut tx, &incidents).await?;
         let view = |incident: &alerts::Incident| incident_view(incident, &notices);
         Ok(incidents.iter().map(view).collect())
-    }
-
-    /// The books of the input, and what keeps the cluster from saying more.
-    pub async fn books(&self) -> Result<(InputView, Vec<String>), EngineError> {
-        let snapshot = self.snapshot();
-        Ok((figures::input(&snapshot.tally), snapshot.warnings.clone()))
     }
 
     /// At most `limit` incidents older than the one that is named, newest first, of those that are open or not; nothing where
@@ -96,7 +90,7 @@ impl Engine {
     }
 
     /// Services of which requests were counted.
-    pub async fn counted_services(&self) -> Result<BTreeSet<Name>, EngineError> {
+    pub fn counted_services(&self) -> BTreeSet<Name> {
         self.with_figures(|figures| {
             let named = |service: &Service| match service {
                 Service::Named { namespace, name } => Some((namespace.clone(), name.clone())),
@@ -104,7 +98,6 @@ impl Engine {
             };
             figures.counts.counted().filter_map(|(service, ..)| named(service)).collect()
         })
-        .await
     }
 }
 

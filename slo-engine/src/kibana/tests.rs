@@ -104,7 +104,7 @@ async fn dashboards_are_of_the_services_that_were_counted() {
     let app = open(config).await;
     ingest(&app, named("shop", "web"), "a").await;
     ingest(&app, json!({ "upstream": "social-feed-generator-80" }), "b").await;
-    let services = target.services(&app.engine).await.unwrap();
+    let services = target.services(&app.engine);
     let shown: Vec<(&str, bool, Option<&str>)> = services
         .iter()
         .map(|it| (it.service.as_str(), it.workload.is_some(), it.runbook_url.as_deref()))
@@ -140,7 +140,7 @@ async fn a_service_of_the_cluster_has_a_dashboard_before_its_first_request_with_
         ..crate::cluster::Objects::default()
     };
     app.engine.discovered(&objects, MinuteId(29_923_800).start()).await.unwrap();
-    let services = target.services(&app.engine).await.unwrap();
+    let services = target.services(&app.engine);
     let runbooks: Vec<(&str, Option<&str>)> =
         services.iter().map(|it| (it.service.as_str(), it.runbook_url.as_deref())).collect();
     let want = [

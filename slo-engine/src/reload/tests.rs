@@ -147,7 +147,7 @@ impl Running {
     async fn objective(&self) -> String {
         let web = Service::parse("shop/web");
         let engine = &self.app.engine;
-        let spec = engine.with_figures(|figures| figures.specs.spec(&web, Sli::Availability)).await.unwrap();
+        let spec = engine.with_figures(|figures| figures.specs.spec(&web, Sli::Availability));
         spec.objective.objective_percent()
     }
 }

@@ -92,7 +92,7 @@ impl Keeper {
     /// The store or a place for the files failed. The next look goes on where this one ended.
     pub async fn keep(&self, now: Timestamp) -> anyhow::Result<Kept> {
         let mut kept = Kept::default();
-        for (month, due) in self.months(now).await? {
+        for (month, due) in self.months(now) {
             let due = self.schedule.next_after(due - SignedDuration::from_secs(1));
             if due.is_some_and(|due| due <= now)
                 && let Word::Sealed(seal) = self.say(&month, now).await?
@@ -110,7 +110,7 @@ impl Keeper {
     /// It is too early, or as [`keep`](Self::keep).
     pub async fn seal(&self, month: &str, now: Timestamp) -> anyhow::Result<(Word, Vec<String>)> {
         let year_and_month = super::parse_month(month)?;
-        let from = self.engine.with_figures(|figures| ends(figures, year_and_month)).await?;
+        let from = self.engine.with_figures(|figures| ends(figures, year_and_month));
         let from = later(from);
         if now < from {
             return Err(TooEarly { month: month.to_owned(), from }.into());
@@ -120,7 +120,7 @@ impl Keeper {
     }
 
     /// Every month since the first count of which everything is kept, with the instant from which on it may be sealed.
-    async fn months(&self, now: Timestamp) -> anyhow::Result<Vec<(String, Timestamp)>> {
+    fn months(&self, now: Timestamp) -> Vec<(String, Timestamp)> {
         let months = self.engine.with_figures(|figures| {
             let first = figures.counts.first()?;
             let today = TimeZone::UTC.to_datetime(now).date();
@@ -137,7 +137,7 @@ impl Keeper {
             }
             Some(months)
         });
-        Ok(months.await?.unwrap_or_default())
+        months.unwrap_or_default()
     }
 
     /// The first word on a month, or another one if late lines have changed its figures since.
@@ -148,12 +148,10 @@ impl Keeper {
         if said.is_none() {
             said = self.adopt(month).await?;
         }
-        let filled_at = self.engine.filled_at().await;
+        let filled_at = self.engine.filled_at();
         let year_and_month = super::parse_month(month)?;
-        let (first, kept) = self
-            .engine
-            .with_figures(|figures| (figures.counts.first(), is_kept(figures, year_and_month)))
-            .await?;
+        let (first, kept) =
+            self.engine.with_figures(|figures| (figures.counts.first(), is_kept(figures, year_and_month)));
         let ends = window::month(year_and_month.0, year_and_month.1, &TimeZone::UTC).map(|span| span.to);
         if first.is_none_or(|first| ends.is_none_or(|ends| ends <= first)) && kept {
             return Ok(Word::Not("no request was counted in it or before it"));
@@ -192,7 +190,7 @@ impl Keeper {
         let mut tx = self.engine.store().read().await?;
         let (blocks, tip) = (ledger::blocks_between(&mut tx, from, to).await?, ledger::tip(&mut tx).await?);
         drop(tx);
-        let (definitions, known_services, known_namespaces) = self.engine.with_figures(known).await?;
+        let (definitions, known_services, known_namespaces) = self.engine.with_figures(known);
         Ok(Some(Material { report, blocks, tip, definitions, known_services, known_namespaces }))
     }
 

@@ -79,7 +79,7 @@ async fn a_service_has_a_budget_before_its_first_request_when_it_was_listened_an
     let services = shown(&engine).await;
     assert_eq!(names(&services), ["shop/new", "shop/web"]);
     assert_eq!((slo(&services[0].slos[0]), slo(&services[0].slos[1])), (idle, idle));
-    assert_eq!(engine.details().await.unwrap().len(), 4);
+    assert_eq!(engine.details().len(), 4);
     // The same after a restart, though the cluster says nothing.
     assert_eq!(shown(&wall(dir.path()).await).await[0].slos, services[0].slos);
     assert_eq!(ledger(dir.path()).await.len(), 0);
@@ -235,10 +235,8 @@ async fn the_page_says_whose_a_service_is_and_what_the_cluster_does_not_say() {
     engine.ingest(heard("a", 0, 0, Some(1))).await.unwrap();
     engine.tick(at(1, 0)).await.unwrap();
     let model = engine.page_model().await.unwrap();
-    let (view, details) = engine
-        .with_figures(|figures| figures.one(&crate::discovery::Service::parse("shop/new")).unwrap())
-        .await
-        .unwrap();
+    let (view, details) =
+        engine.with_figures(|figures| figures.one(&crate::discovery::Service::parse("shop/new")).unwrap());
     let one = crate::page::service::One {
         window: &model.overview.window,
         view: &view,
@@ -367,7 +365,7 @@ async fn a_collector_whose_node_was_never_listed_is_missed_like_any_other() {
         engine.ingest(on("n1", heartbeat("a", minute))).await.unwrap();
         engine.tick(at(minute, 0)).await.unwrap();
     }
-    assert_eq!(states(&engine, 0..12).await, "RPPPPPPPPPPP");
+    assert_eq!(states(&engine, 0..12), "RPPPPPPPPPPP");
     assert_eq!(pages(&engine).await, ["pipeline/b"]);
 }
 
@@ -382,7 +380,7 @@ async fn a_collector_is_given_up_with_its_node_and_what_it_lacked_stays_lacking(
         engine.ingest(on("n1", heartbeat("a", minute))).await.unwrap();
         engine.tick(at(minute, 0)).await.unwrap();
     }
-    assert_eq!(states(&engine, 0..12).await, "RPPPPPPPPPPP");
+    assert_eq!(states(&engine, 0..12), "RPPPPPPPPPPP");
     assert_eq!(pages(&engine).await, ["pipeline/b"]);
     engine.discovered(&nodes(&["n1"]), at(12, 10)).await.unwrap();
     for minute in 13..=20 {
@@ -391,11 +389,11 @@ async fn a_collector_is_given_up_with_its_node_and_what_it_lacked_stays_lacking(
     }
     assert_eq!(pages(&engine).await, [] as [&str; 0]);
     for engine in [&engine, &wall(dir.path()).await] {
-        assert_eq!(states(engine, 0..20).await, "RPPPPPPPPPPPPPiiiiii");
+        assert_eq!(states(engine, 0..20), "RPPPPPPPPPPPPPiiiiii");
     }
     // It was not gone after all: what it read meanwhile fills what was lacking.
     engine.discovered(&nodes(&["n1", "n2"]), at(20, 10)).await.unwrap();
     engine.ingest(on("n2", heartbeat("b", 20))).await.unwrap();
     engine.tick(at(20, 20)).await.unwrap();
-    assert_eq!(states(&engine, 0..20).await, format!("R{}", "i".repeat(19)));
+    assert_eq!(states(&engine, 0..20), format!("R{}", "i".repeat(19)));
 }

@@ -11,7 +11,7 @@ use crate::store::probe;
 async fn says_what_is_committed(engine: &Engine, dir: &std::path::Path) {
     let copy = copy(dir);
     let fresh = wall(copy.path()).await;
-    assert_eq!(engine.with_figures(dump).await.unwrap(), fresh.with_figures(dump).await.unwrap());
+    assert_eq!(engine.with_figures(dump), fresh.with_figures(dump));
     assert_eq!(engine.incidents().await.unwrap(), fresh.incidents().await.unwrap());
     assert_eq!(engine.overview().await.unwrap().input, fresh.overview().await.unwrap().input);
 }
